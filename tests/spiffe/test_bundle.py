@@ -1,0 +1,130 @@
+"""Bundles: PEM, sets of them, and documents beyond the checklist's rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from finial.spiffe.bundle import Bundle, BundleSet, JwtAuthority, X509Authority
+from finial.spiffe.bundle.reading import MAX_DOCUMENT
+from finial.spiffe.errors import BundleError
+from finial.spiffe.trust_domain import TrustDomain
+from tests.fakes.ca import FakeCa, PrivateKey
+
+DOMAIN = TrustDomain("example.org")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP521R1()),
+        rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        ed25519.Ed25519PrivateKey.generate(),
+    ],
+    ids=["P-256", "P-521", "RSA", "Ed25519"],
+)
+def test_what_is_written_is_read_back(key: PrivateKey) -> None:
+    jwt_key = None if isinstance(key, ed25519.Ed25519PrivateKey) else key
+    bundle = FakeCa(key=key, jwt_key=jwt_key).bundle(FakeCa(key_id="second"), sequence=9)
+    assert Bundle.from_jwks(DOMAIN, bundle.to_jwks()) == bundle
+
+
+def test_coordinates_keep_their_leading_zeros() -> None:
+    for _ in range(600):
+        key = ec.generate_private_key(ec.SECP256R1())
+        if key.public_key().public_numbers().x >> 248 == 0:
+            break
+    bundle = FakeCa(jwt_key=key).bundle()
+    assert len(json.loads(bundle.jwt_jwks())["keys"][0]["x"]) == 43
+    assert Bundle.from_jwks(DOMAIN, bundle.to_jwks()) == bundle
+
+
+def test_pem_is_read_with_text_between_and_without_repeats() -> None:
+    first, second = FakeCa(), FakeCa()
+    pem = first.bundle(second).to_pem()
+    bundle = Bundle.from_pem(
+        DOMAIN, b"a comment\n" + pem + b"\nanother\n" + first.bundle().to_pem()
+    )
+    assert bundle.x509_der() == first.der + second.der
+    assert bundle.has_x509_authority(second.der)
+    assert not bundle.has_x509_authority(FakeCa().der)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x",
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----\n",
+        b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ],
+)
+def test_a_file_without_a_whole_certificate_is_refused(data: bytes) -> None:
+    with pytest.raises(BundleError, match="PEM"):
+        Bundle.from_pem(DOMAIN, data)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"\xff", "not UTF-8"),
+        (b'{"keys":[],"keys":[]}', "twice"),
+        (b'{"keys":[{"kty":"EC","kty":"RSA"}]}', "twice"),
+        (b'{"keys":[1]}', "key 0 is not a JSON object"),
+        (b'{"keys":[],"a":NaN}', "NaN"),
+        (b'{"keys":' + b"[" * 100_000, "too deeply"),
+        (b" " * (MAX_DOCUMENT + 1), "larger than"),
+    ],
+)
+def test_what_is_no_jwk_set_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(BundleError, match=why):
+        Bundle.from_jwks(DOMAIN, data)
+
+
+def test_of_keys_with_one_id_the_first_counts() -> None:
+    ca, other = FakeCa(), FakeCa()
+    keys = [json.loads(c.bundle().to_jwks())["keys"][1] for c in (ca, other)]
+    bundle = Bundle.from_jwks(DOMAIN, json.dumps({"keys": keys}).encode())
+    assert bundle.jwt_authorities == ca.bundle().jwt_authorities
+
+
+def test_a_certificate_given_twice_is_one_authority() -> None:
+    keys = json.loads(FakeCa().bundle().to_jwks())["keys"]
+    bundle = Bundle.from_jwks(DOMAIN, json.dumps({"keys": keys + keys[:1]}).encode())
+    assert len(bundle.x509_authorities) == 1
+
+
+def test_authorities_are_read_from_their_bytes() -> None:
+    ca = FakeCa()
+    authority = X509Authority.from_der(ca.der, tainted=True)
+    assert authority.tainted
+    assert len(authority.authority_id) == 40
+    (key,) = ca.bundle().jwt_authorities
+    assert JwtAuthority.from_spki(key.key_id, key.spki_der) == key
+    with pytest.raises(BundleError, match="unable to parse X.509 authority"):  # noqa: RUF043
+        X509Authority.from_der(b"x")
+    with pytest.raises(BundleError, match="missing key ID"):
+        JwtAuthority.from_spki("", key.spki_der)
+    with pytest.raises(BundleError, match='key "k": not a supported public key'):
+        JwtAuthority.from_spki("k", b"x")
+
+
+def test_a_set_answers_for_each_trust_domain_with_its_own_bundle() -> None:
+    ours, theirs = FakeCa("example.org").bundle(), FakeCa("example.com").bundle()
+    bundles = BundleSet([ours, theirs])
+    assert bundles.bundle_for(DOMAIN) is ours
+    assert bundles[TrustDomain("example.com")] is theirs
+    assert bundles.bundle_for(TrustDomain("example.net")) is None
+    assert len(bundles) == len(list(bundles)) == 2
+
+
+def test_a_bundle_is_a_source_for_its_own_trust_domain_only() -> None:
+    bundle = FakeCa().bundle()
+    assert bundle.bundle_for(DOMAIN) is bundle
+    assert bundle.bundle_for(TrustDomain("example.com")) is None
