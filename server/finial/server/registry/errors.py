@@ -11,6 +11,7 @@ RegistryError
 ├── InvalidPageToken         not a token that a list gave out
 └── EmptyFilter              a set filter that names nothing
 """
+# ruff: noqa: N818  (each is named for what happened; the root of the tree says error)
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from finial.attestors.selector import Selector
-    from finial.spiffe import SpiffeId
+    from finial.spiffe.spiffe_id import SpiffeId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,241 @@
+"""The store of bundles: this trust domain's own and those of others."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import bindparam, func, insert, select, update
+
+from finial.server.datastore.schema import bundles
+from finial.server.registry.errors import NotFound
+from finial.spiffe.bundle import Bundle, JwtAuthority, WitAuthority, X509Authority
+from finial.spiffe.trust_domain import TrustDomain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from finial.server.datastore.database import Database
+    from finial.server.datastore.transaction import Transaction
+
+KIND = "bundle"
+
+K = TypeVar("K", JwtAuthority, WitAuthority)
+
+_ALL = select(
+    bundles.c.row,
+    bundles.c.trust_domain,
+    bundles.c.sequence,
+    bundles.c.refresh_hint,
+    bundles.c.authorities,
+)
+_ONE = _ALL.where(bundles.c.trust_domain == bindparam("of_name"))
+_UPDATE = (
+    update(bundles)
+    .where(bundles.c.trust_domain == bindparam("of_name"))
+    .values({name: bindparam(name) for name in ("sequence", "refresh_hint", "authorities")})
+)
+
+
+class BundleStore:
+    """Bundles by trust domain. Every method raises StoreError when the database refuses.
+
+    The store counts the sequence number of the bundles that it changes itself: 1 with the first
+    authority, one more with every change of content.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, trust_domain: TrustDomain) -> Bundle | None:
+        """Return the bundle of a trust domain."""
+        return await self._database.read(lambda connection: _find(connection, trust_domain))
+
+    async def list(self) -> list[Bundle]:
+        """Return every bundle in the order in which the domains became known."""
+        return await self._database.read(find_bundles)
+
+    async def count(self) -> int:
+        """Return how many bundles are stored, the own one included."""
+        statement = select(func.count()).select_from(bundles)
+        return await self._database.read(lambda c: int(c.execute(statement).scalar_one()))
+
+    async def put(self, bundle: Bundle) -> Bundle:
+        """Store a bundle in place of the one that its trust domain has, as it is."""
+
+        def work(transaction: Transaction) -> Bundle:
+            if _find(transaction.connection, bundle.trust_domain) == bundle:
+                return bundle
+            return _write(transaction, bundle)
+
+        return await self._database.write(work)
+
+    async def append(
+        self,
+        trust_domain: TrustDomain,
+        x509_authorities: Sequence[X509Authority] = (),
+        jwt_authorities: Sequence[JwtAuthority] = (),
+        wit_authorities: Sequence[WitAuthority] = (),
+    ) -> Bundle:
+        """Add authorities that the bundle does not have yet; make the bundle if there is none.
+
+        A certificate is known by its bytes, a key by its key ID.
+        """
+
+        def appended(old: Bundle) -> Bundle:
+            certificates = {authority.der for authority in old.x509_authorities}
+            return replace(
+                old,
+                x509_authorities=(
+                    *old.x509_authorities,
+                    *(a for a in x509_authorities if a.der not in certificates),
+                ),
+                jwt_authorities=_with_keys(old.jwt_authorities, jwt_authorities),
+                wit_authorities=_with_keys(old.wit_authorities, wit_authorities),
+            )
+
+        return await self._change(trust_domain, appended, make=True)
+
+    async def prune(self, trust_domain: TrustDomain, before: float) -> Bundle:
+        """Remove the authorities that expired before a time, but never the last X.509 one.
+
+        Raises:
+            NotFound: there is no such bundle.
+        """
+
+        def pruned(old: Bundle) -> Bundle:
+            certificates = tuple(
+                a for a in old.x509_authorities if a.cert.not_valid_after_utc.timestamp() >= before
+            )
+            return replace(
+                old,
+                x509_authorities=certificates or old.x509_authorities[-1:],
+                jwt_authorities=tuple(
+                    a for a in old.jwt_authorities if not a.expires_at or a.expires_at >= before
+                ),
+                wit_authorities=tuple(
+                    a for a in old.wit_authorities if not a.expires_at or a.expires_at >= before
+                ),
+            )
+
+        return await self._change(trust_domain, pruned)
+
+    async def remove(
+        self, trust_domain: TrustDomain, x509_ids: Sequence[str] = (), jwt_ids: Sequence[str] = ()
+    ) -> Bundle:
+        """Take authorities out: X.509 ones by authority ID, JWT ones by key ID.
+
+        Raises:
+            NotFound: there is no such bundle.
+        """
+
+        def without(old: Bundle) -> Bundle:
+            return replace(
+                old,
+                x509_authorities=tuple(
+                    a for a in old.x509_authorities if a.authority_id not in x509_ids
+                ),
+                jwt_authorities=tuple(a for a in old.jwt_authorities if a.key_id not in jwt_ids),
+            )
+
+        return await self._change(trust_domain, without)
+
+    async def _change(
+        self, trust_domain: TrustDomain, change: Callable[[Bundle], Bundle], *, make: bool = False
+    ) -> Bundle:
+        def work(transaction: Transaction) -> Bundle:
+            old = _find(transaction.connection, trust_domain)
+            if old is None:
+                if not make:
+                    raise NotFound("bundle")
+                old = Bundle(trust_domain)
+            new = change(old)
+            if new == old:
+                return old
+            return _write(transaction, replace(new, sequence=old.sequence + 1))
+
+        return await self._database.write(work)
+
+
+def find_bundles(connection: Connection) -> list[Bundle]:
+    """Return every bundle in the order in which the domains became known."""
+    return [_bundle_of(row) for row in connection.execute(_ALL.order_by(bundles.c.row))]
+
+
+def _find(connection: Connection, trust_domain: TrustDomain) -> Bundle | None:
+    row = connection.execute(_ONE, {"of_name": trust_domain.name}).first()
+    return None if row is None else _bundle_of(row)
+
+
+def _write(transaction: Transaction, bundle: Bundle) -> Bundle:
+    name = bundle.trust_domain.name
+    revision = transaction.change(KIND, name)
+    values = {
+        "sequence": bundle.sequence,
+        "refresh_hint": bundle.refresh_hint,
+        "authorities": _authorities_text(bundle),
+    }
+    if not transaction.execute(_UPDATE, {**values, "of_name": name}).rowcount:
+        new = {**values, "row": revision, "trust_domain": name}
+        transaction.execute(insert(bundles), new)
+    return bundle
+
+
+def _with_keys(old: tuple[K, ...], new: Sequence[K]) -> tuple[K, ...]:
+    known = {authority.key_id for authority in old}
+    return old + tuple(authority for authority in new if authority.key_id not in known)
+
+
+def _authorities_text(bundle: Bundle) -> str:
+    return json.dumps(
+        {
+            "x509": [
+                {"der": _base64(a.der), "tainted": a.tainted} for a in bundle.x509_authorities
+            ],
+            "jwt": [_key_members(authority) for authority in bundle.jwt_authorities],
+            "wit": [_key_members(authority) for authority in bundle.wit_authorities],
+        }
+    )
+
+
+def _key_members(authority: JwtAuthority | WitAuthority) -> dict[str, Any]:
+    return {
+        "key_id": authority.key_id,
+        "spki": _base64(authority.spki_der),
+        "expires_at": authority.expires_at,
+        "tainted": authority.tainted,
+    }
+
+
+def _bundle_of(row: Sequence[Any]) -> Bundle:
+    _, name, sequence, refresh_hint, text = row
+    authorities = json.loads(text)
+    return Bundle(
+        TrustDomain(name),
+        tuple(
+            X509Authority.from_der(base64.b64decode(a["der"]), tainted=a["tainted"])
+            for a in authorities["x509"]
+        ),
+        tuple(JwtAuthority.from_spki(**_key_arguments(a)) for a in authorities["jwt"]),
+        tuple(WitAuthority.from_spki(**_key_arguments(a)) for a in authorities["wit"]),
+        sequence,
+        refresh_hint,
+    )
+
+
+def _key_arguments(members: dict[str, Any]) -> dict[str, Any]:
+    spki = base64.b64decode(members["spki"])
+    return {
+        "key_id": members["key_id"],
+        "spki_der": spki,
+        "expires_at": members["expires_at"],
+        "tainted": members["tainted"],
+    }
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

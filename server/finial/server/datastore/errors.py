@@ -1,0 +1,102 @@
+"""What can go wrong with a database; every message says what to do.
+
+StoreError
+├── StoreUnusable         the database cannot be opened or used as it is
+│   ├── DatabaseDamaged   not a database, or a damaged one
+│   ├── NewerSchema       written by a newer Finial
+│   ├── ForeignDatabase   another program's tables
+│   │   └── SpireDatabase a SPIRE server's own database
+│   └── NotWritable       the file or its folder cannot be written
+├── StoreFull             no space left; what was acknowledged is kept, and work can go on later
+├── StoreBusy             another process holds the database
+└── StoreClosed           used after close
+"""
+# ruff: noqa: N818  (each is named for what happened; the root of the tree says error)
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of everything that a database can refuse."""
+
+
+class StoreUnusable(StoreError):
+    """The database cannot be opened or used as it is."""
+
+
+class DatabaseDamaged(StoreUnusable):
+    """The file is not a database, or a damaged one."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"database {path} is damaged or not a database ({reason}): restore it from a backup, "
+            "or move it away together with its -wal and -shm files to start empty"
+        )
+
+
+class NewerSchema(StoreUnusable):
+    """The schema is one that this program does not know."""
+
+    def __init__(self, path: str, found: str, known: str) -> None:
+        super().__init__(
+            f"database {path} was written by a newer Finial (schema {found}, this program knows "
+            f"up to {known}): start that version again, or restore a backup from before the upgrade"
+        )
+
+
+class ForeignDatabase(StoreUnusable):
+    """The database holds another program's tables."""
+
+    def __init__(self, path: str, table: str) -> None:
+        super().__init__(
+            f"database {path} belongs to another program (it has a table {table}): "
+            "name another database file"
+        )
+
+
+class SpireDatabase(ForeignDatabase):
+    """The database is a SPIRE server's own; nothing was written to it."""
+
+    def __init__(self, path: str) -> None:
+        StoreUnusable.__init__(
+            self,
+            f"database {path} is a SPIRE server's own: take it over with "
+            "`finial server import spire`, or name another database file",
+        )
+
+
+class NotWritable(StoreUnusable):
+    """The database file, or the folder it lives in, cannot be opened for writing."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"database {path} cannot be opened for writing ({reason}): the server's user needs "
+            "write permission on the file and on its folder"
+        )
+
+
+class StoreFull(StoreError):
+    """No space is left. Nothing of the refused change is kept, nothing acknowledged is lost."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"no space is left for database {path}: free some, nothing acknowledged is lost "
+            "and no restart is needed"
+        )
+
+
+class StoreBusy(StoreError):
+    """Another process has held the database for too long."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"database {path} is held by another process: stop that process, "
+            "only one server may use it"
+        )
+
+
+class StoreClosed(StoreError):
+    """The database was closed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"database {path} is closed")

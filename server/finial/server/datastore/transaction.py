@@ -1,0 +1,64 @@
+"""One write to the database, and the changes that it will announce."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import insert
+
+from finial.server.datastore.schema import change_feed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, CursorResult, Executable
+
+_FEED = insert(change_feed)
+
+
+class Change(NamedTuple):
+    """A row of the change feed: at `revision`, the thing named by `kind` and `key` changed."""
+
+    revision: int
+    kind: str
+    key: str
+
+
+class Transaction:
+    """What a write works with: statements, and `change` for everything that others must see.
+
+    Revisions ascend by one from the last one committed. The feed's rows are written by `finish`,
+    in one statement for all that share the transaction.
+    """
+
+    __slots__ = ("_at", "_changes", "connection", "revision")
+
+    def __init__(self, connection: Connection, revision: int, at: int) -> None:
+        self.connection = connection
+        self.revision = revision
+        self._at = at
+        self._changes: list[dict[str, str | int]] = []
+
+    @property
+    def now(self) -> int:
+        """When the transaction began, in Unix seconds."""
+        return self._at
+
+    def execute(
+        self,
+        statement: Executable,
+        parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> CursorResult[Any]:
+        """Run a statement, once for each of a sequence of parameter sets."""
+        return self.connection.execute(statement, parameters)
+
+    def change(self, kind: str, key: str) -> int:
+        """Announce that a thing changed; return the revision at which it did."""
+        self.revision += 1
+        self._changes.append({"revision": self.revision, "kind": kind, "key": key, "at": self._at})
+        return self.revision
+
+    def finish(self) -> None:
+        """Write the announcements; the last act before the commit."""
+        if self._changes:
+            self.execute(_FEED, self._changes)

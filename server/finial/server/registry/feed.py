@@ -1,0 +1,143 @@
+"""Keeping the copies in memory current: the reader of the change feed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from finial.runtime.logging import log
+from finial.server.datastore.errors import StoreError
+from finial.server.registry.agents import AgentIndex
+from finial.server.registry.index import EntryIndex
+
+if TYPE_CHECKING:
+    from finial.runtime.clock import Clock
+    from finial.server.datastore.feed import Delta, FeedStore
+    from finial.spiffe.bundle import Bundle
+    from finial.spiffe.trust_domain import TrustDomain
+
+_RETRY_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class BundleCache:
+    """Bundles by trust domain: a BundleSource."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str, Bundle] = {}
+
+    def __len__(self) -> int:
+        return len(self._bundles)
+
+    def bundle_for(self, trust_domain: TrustDomain) -> Bundle | None:
+        """Return the bundle of a trust domain."""
+        return self._bundles.get(trust_domain.name)
+
+    def all(self) -> tuple[Bundle, ...]:
+        """Return every bundle."""
+        return tuple(self._bundles.values())
+
+    def put(self, bundle: Bundle) -> None:
+        """Take in a new bundle, or a new form of one."""
+        self._bundles[bundle.trust_domain.name] = bundle
+
+    def remove(self, name: str) -> None:
+        """Take out the bundle of a trust domain; one that is not there is no error."""
+        self._bundles.pop(name, None)
+
+    def replace_all(self, bundles: dict[str, Bundle]) -> None:
+        """Take these bundles in place of all there are."""
+        self._bundles = bundles
+
+
+class FeedReader:
+    """Reads the feed into `entries`, `agents`, `bundles`, which nobody else changes.
+
+    `load` once, before anything is served; then `run` for as long as the server lives.
+    """
+
+    def __init__(self, feed: FeedStore, clock: Clock) -> None:
+        self.entries = EntryIndex()
+        self.agents = AgentIndex()
+        self.bundles = BundleCache()
+        self._feed = feed
+        self._clock = clock
+        self._revision = -1
+        self._advanced = asyncio.Event()
+
+    @property
+    def revision(self) -> int:
+        """The revision that the indexes show; -1 before they were loaded."""
+        return self._revision
+
+    async def load(self) -> None:
+        """Fill the indexes.
+
+        Raises:
+            StoreError: what the database refused.
+        """
+        self._apply(await self._feed.everything())
+
+    async def run(self) -> None:
+        """Follow the feed until cancelled. Costs nothing while nothing changes."""
+        while True:
+            await self._feed.wait_beyond(self._revision)
+            try:
+                self._apply(await self._feed.tail(self._revision))
+            except StoreError as error:
+                log(logger, logging.ERROR, "cannot read the change feed", error=str(error))
+                await self._clock.sleep(_RETRY_SECONDS)
+
+    async def caught_up(self, revision: int | None = None) -> None:
+        """Return when the indexes show a revision; None means all that was committed until now.
+
+        A caller whose write has returned and who waits for this reads its own write.
+        """
+        wanted = self._feed.committed if revision is None else revision
+        while self._revision < wanted:
+            await self._advanced.wait()
+
+    async def next_change(self, after: int) -> int:
+        """Return the revision as soon as the indexes show one later than `after`."""
+        while self._revision <= after:
+            await self._advanced.wait()
+        return self._revision
+
+    def _apply(self, delta: Delta) -> None:
+        if delta.full:
+            self._replace(delta)
+        else:
+            self._amend(delta)
+        self._revision = delta.revision
+        advanced, self._advanced = self._advanced, asyncio.Event()
+        advanced.set()
+
+    def _replace(self, delta: Delta) -> None:
+        self.entries.replace_all(e for e in delta.entries.values() if e is not None)
+        known = {agent.id for agent in self.agents}
+        self.agents.replace_all(a for a in delta.agents.values() if a is not None)
+        for agent_id in known:
+            if self.agents.get(agent_id) is None:
+                self.entries.forget_agent(agent_id)
+        self.bundles.replace_all({k: b for k, b in delta.bundles.items() if b is not None})
+
+    def _amend(self, delta: Delta) -> None:
+        for entry_id, entry in delta.entries.items():
+            if entry is None:
+                self.entries.remove(entry_id)
+            else:
+                self.entries.put(entry)
+        for agent_id, agent in delta.agents.items():
+            if agent is not None:
+                self.agents.put(agent)
+                continue
+            gone = self.agents.pop(agent_id)
+            if gone is not None:
+                self.entries.forget_agent(gone.id)
+        for name, bundle in delta.bundles.items():
+            if bundle is None:
+                self.bundles.remove(name)
+            else:
+                self.bundles.put(bundle)
