@@ -1,0 +1,160 @@
+"""The authorities of the trust domain, kept alive by one task."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from finial.runtime.alarm import Alarm
+from finial.runtime.logging import log
+from finial.server.authority.series import (
+    AuthorityError,
+    AuthoritySeries,
+    Journals,
+    OwnBundle,
+    Signers,
+)
+from finial.server.signer.model import AuthorityKind, KeyType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from finial.runtime.clock import Clock
+    from finial.runtime.observe import Observer
+    from finial.server.authority.rotator import Authority, State
+
+_LOGGER = logging.getLogger(__name__)
+
+GRAIN = 10.0
+"""Seconds between two looks at the clock. Each look plans anew, also when the clock has jumped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthoritySettings:
+    """How authorities are made.
+
+    Attributes:
+        ttl: life of an authority in seconds (`ca_ttl`), without the backdating.
+        x509_key_type: `ca_key_type`.
+        jwt_key_type: `jwt_key_type`.
+    """
+
+    ttl: int = 86_400
+    x509_key_type: KeyType = KeyType.EC_P256
+    jwt_key_type: KeyType = KeyType.EC_P256
+
+
+class AuthorityManager:
+    """Has one active authority of each kind at all times after `start`."""
+
+    def __init__(
+        self,
+        settings: AuthoritySettings,
+        *,
+        clock: Clock,
+        signers: Signers,
+        bundle: OwnBundle,
+        journals: Journals,
+        observer: Observer,
+    ) -> None:
+        key_types = {
+            AuthorityKind.X509: settings.x509_key_type,
+            AuthorityKind.JWT: settings.jwt_key_type,
+        }
+        self._clock = clock
+        self._alarm = Alarm()
+        self._recover = False
+        self._on_recovery: list[Callable[[], None]] = []
+        self._series = {
+            kind: AuthoritySeries(
+                kind,
+                key_type=key_type,
+                ttl=settings.ttl,
+                clock=clock,
+                signers=signers,
+                bundle=bundle,
+                journals=journals,
+                observer=observer,
+            )
+            for kind, key_type in key_types.items()
+        }
+
+    def subscribe(self, on_recovery: Callable[[], None]) -> None:
+        """Call `on_recovery` after lost authorities were replaced while the server runs.
+
+        Who holds an SVID of a lost authority that only the server itself has used (its own SVID)
+        needs a new one then: that authority leaves the bundle at once.
+        """
+        self._on_recovery.append(on_recovery)
+
+    async def start(self) -> None:
+        """Take up the authorities of the last run where their keys exist, else begin new ones.
+
+        Raises:
+            JournalError: a journal can't be read.
+            SignerError, StoreError: what is needed for it is not to be had.
+        """
+        for series in self._series.values():
+            await series.recover()
+
+    async def run(self) -> None:
+        """Rotate and prune, until cancelled."""
+        while True:
+            await self._alarm.wait(self._clock.sleep(GRAIN))
+            recover, self._recover = self._recover, False
+            for series in self._series.values():
+                try:
+                    await (series.recover() if recover else series.maintain())
+                except Exception as error:  # noqa: BLE001  (the next look may succeed; ending can't)
+                    self._recover = recover
+                    _complain(series, error)
+            if recover and not self._recover:
+                for notify in self._on_recovery:
+                    notify()
+
+    def signers_restarted(self) -> None:
+        """Signers were lost and started anew: what they hold is to be compared with the journal."""
+        self._recover = True
+        self._alarm.ring()
+
+    def active(self, kind: AuthorityKind) -> Authority:
+        """The authority that signs.
+
+        Raises:
+            AuthorityError: there is none yet.
+        """
+        found = self._series[kind].state.active
+        if found is None:
+            raise AuthorityError("server is initializing")
+        return found
+
+    def state(self, kind: AuthorityKind) -> State:
+        """All authorities of a kind."""
+        return self._series[kind].state
+
+    async def prepare(self, kind: AuthorityKind) -> Authority:
+        """Make and publish a successor now, in place of one that is prepared already."""
+        return await self._series[kind].prepare()
+
+    async def activate(self, kind: AuthorityKind, authority_id: str) -> Authority:
+        """Let the prepared authority of that ID sign.
+
+        Raises:
+            AuthorityError: it is not the prepared one.
+        """
+        return await self._series[kind].activate(authority_id)
+
+    async def reserve(self, kind: AuthorityKind, authority_id: str, until: int) -> None:
+        """To be awaited before the authority signs what ends at `until`, Unix seconds."""
+        await self._series[kind].reserve(authority_id, until)
+
+
+def _complain(series: AuthoritySeries, error: Exception) -> None:
+    log(
+        _LOGGER,
+        logging.ERROR,
+        "authority cannot be maintained; trying again",
+        kind=series.kind.value,
+        error=f"{type(error).__name__}: {error}",
+    )

@@ -1,0 +1,234 @@
+"""One kind of authority, carried through its life: signers, bundle and journal in step.
+
+The order of each act is what a crash in its midst has to find: the key is made, then noted, then
+published, then known here; a successor is noted as active before it signs. A key that was made
+and not noted is made anew; one that was noted and not published is published at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from finial.runtime.logging import log
+from finial.server.authority import journal, rotator
+from finial.server.authority.rotator import Activate, Authority, Prepare, Prune, State
+from finial.server.signer.model import BACKDATE, AuthorityKind, AuthorityRef, KeyType
+from finial.spiffe.bundle import JwtAuthority, X509Authority
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from finial.runtime.clock import Clock
+    from finial.runtime.observe import Observer
+
+_LOGGER = logging.getLogger(__name__)
+
+RESERVE = 600
+"""Seconds of signing that are noted ahead, so that the journal isn't written for each SVID."""
+
+_SLOTS = {
+    AuthorityKind.X509: ("x509-CA-A", "x509-CA-B"),
+    AuthorityKind.JWT: ("JWT-Signer-A", "JWT-Signer-B"),
+}
+
+
+class Signers(Protocol):
+    """What is needed of the signer pool."""
+
+    async def authorities(self) -> list[AuthorityRef]: ...
+
+    async def generate(
+        self, kind: AuthorityKind, slot: str, key_type: KeyType, not_before: int, not_after: int
+    ) -> AuthorityRef: ...
+
+    async def drop(self, slot: str, authority_id: str) -> None: ...
+
+
+class OwnBundle(Protocol):
+    """What is needed of the store of the trust domain's own bundle; durable on return."""
+
+    async def append(
+        self, x509: Sequence[X509Authority] = (), jwt: Sequence[JwtAuthority] = ()
+    ) -> None:
+        """Add authorities; those that are in it already change nothing."""
+        ...
+
+    async def remove(self, x509: Sequence[str] = (), jwt: Sequence[str] = ()) -> None:
+        """Take authorities out, X.509 ones by subject key identifier in lower case hex."""
+        ...
+
+
+class Journals(Protocol):
+    """What is needed of the store of journals; durable on return."""
+
+    async def get(self, name: str) -> bytes | None: ...
+
+    async def put(self, name: str, data: bytes) -> None: ...
+
+
+class AuthorityError(Exception):
+    """An authority is not ready, or not the one for what is asked of it."""
+
+
+class AuthoritySeries:
+    """All authorities of one kind. Its state is changed under its lock and nowhere else."""
+
+    def __init__(
+        self,
+        kind: AuthorityKind,
+        *,
+        key_type: KeyType,
+        ttl: int,
+        clock: Clock,
+        signers: Signers,
+        bundle: OwnBundle,
+        journals: Journals,
+        observer: Observer,
+    ) -> None:
+        self.kind = kind
+        self.state = State()
+        self._key_type = key_type
+        self._ttl = ttl
+        self._clock = clock
+        self._signers = signers
+        self._bundle = bundle
+        self._journals = journals
+        self._observer = observer
+        self._name = f"authority/{kind.value}"
+        self._lock = asyncio.Lock()
+
+    async def recover(self) -> None:
+        """Find out which authorities can still sign, and have one that does.
+
+        Raises:
+            JournalError: the journal can't be read.
+            SignerError, StoreError: what is needed for it is not to be had.
+        """
+        async with self._lock:
+            noted = await self._journals.get(self._name)
+            state = self.state if noted is None else journal.decode(noted)
+            held = [each for each in await self._signers.authorities() if each.kind is self.kind]
+            state = rotator.reconciled(state, {each.id for each in held})
+            current = {each.id for each in (state.active, state.prepared) if each is not None}
+            for each in held:
+                if each.id in current:
+                    await self._publish(each)
+            await self._note(state)
+        await self.maintain()
+
+    async def maintain(self) -> None:
+        """Do everything that is due."""
+        while True:
+            async with self._lock:
+                act = rotator.next_act(self.state, self._clock.time())
+                match act:
+                    case Prepare():
+                        await self._prepare()
+                    case Activate():
+                        await self._activate()
+                    case Prune(gone):
+                        await self._prune(gone)
+                    case None:
+                        return
+
+    async def prepare(self) -> Authority:
+        """Make and publish a successor, in place of one that is prepared already."""
+        async with self._lock:
+            return await self._prepare()
+
+    async def activate(self, authority_id: str) -> Authority:
+        """Let the prepared authority of that ID sign.
+
+        Raises:
+            AuthorityError: it is not the prepared one.
+        """
+        async with self._lock:
+            prepared = self.state.prepared
+            if prepared is None:
+                raise AuthorityError("only Prepared authorities can be activated")
+            if prepared.id != authority_id:
+                raise AuthorityError("unexpected authority ID")
+            return await self._activate()
+
+    async def reserve(self, authority_id: str, until: int) -> None:
+        """Before an authority signs what ends at `until`: note it, unless that much is noted.
+
+        Raises:
+            AuthorityError: there is no such authority any more.
+        """
+        if self._is_reserved(authority_id, until):
+            return
+        async with self._lock:
+            if not self._is_reserved(authority_id, until):
+                ahead = until + RESERVE
+                await self._note(rotator.signing_until(self.state, authority_id, ahead))
+
+    def _is_reserved(self, authority_id: str, until: int) -> bool:
+        found = rotator.find(self.state, authority_id)
+        if found is None:
+            raise AuthorityError(f'authority "{authority_id}" is gone')
+        return until <= found.signed_until
+
+    async def _prepare(self) -> Authority:
+        now = int(self._clock.time())
+        slot = self._free_slot()
+        made = await self._signers.generate(
+            self.kind, slot, self._key_type, now - BACKDATE, now + self._ttl
+        )
+        authority = Authority(
+            id=made.id, slot=slot, not_before=made.not_before, not_after=made.not_after
+        )
+        state = rotator.with_prepared(self.state, authority)
+        await self._journals.put(self._name, journal.encode(state))
+        await self._publish(made)
+        self.state = state
+        self._tell("authority prepared", authority)
+        return authority
+
+    async def _activate(self) -> Authority:
+        await self._note(rotator.activated(self.state))
+        assert self.state.active is not None
+        self._tell("authority activated", self.state.active)
+        return self.state.active
+
+    async def _prune(self, gone: Sequence[Authority]) -> None:
+        ids = [each.id for each in gone]
+        if self.kind is AuthorityKind.X509:
+            await self._bundle.remove(x509=ids)
+        else:
+            await self._bundle.remove(jwt=ids)
+        await self._note(rotator.pruned(self.state, gone))
+        for each in gone:
+            self._tell("authority pruned from the bundle", each)
+            await self._signers.drop(each.slot, each.id)
+
+    async def _publish(self, made: AuthorityRef) -> None:
+        if self.kind is AuthorityKind.X509:
+            await self._bundle.append(x509=[X509Authority.from_der(made.certificate)])
+        else:
+            key = JwtAuthority.from_spki(made.id, made.public_key, expires_at=made.not_after)
+            await self._bundle.append(jwt=[key])
+
+    async def _note(self, state: State) -> None:
+        if state != self.state:
+            await self._journals.put(self._name, journal.encode(state))
+            for each in set(state.old) - set(self.state.old):
+                if each.lost and not each.tainted:
+                    log(_LOGGER, logging.WARNING, "key of an authority is lost", id=each.id)
+        self.state = state
+
+    def _free_slot(self) -> str:
+        one, other = _SLOTS[self.kind]
+        active = self.state.active
+        return other if active is not None and active.slot == one else one
+
+    def _tell(self, what: str, authority: Authority) -> None:
+        self._observer.act(
+            what,
+            kind=self.kind.value,
+            authority_id=authority.id,
+            slot=authority.slot,
+            expires_at=authority.not_after,
+        )
