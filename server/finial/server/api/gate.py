@@ -5,9 +5,7 @@ lost admin entry, a root that left the bundle and the end of a certificate count
 call on.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import grpc
 
@@ -16,9 +14,11 @@ from finial.runtime.clock import Clock
 from finial.runtime.observe import CallInfo, CallObserver
 from finial.runtime.rpc import ServerContext, StatusError, TlsCaller, UnixCaller
 from finial.server.api.authorization import CallerKind, allowed_kinds
-from finial.server.registry.index import AgentVerdict, check_agent
+from finial.server.registry.agents import AgentVerdict, check_agent
 from finial.server.registry.model import Agent
-from finial.spiffe import Bundle, SpiffeId, TrustDomain, VerifiedX509Svid
+from finial.spiffe.bundle import Bundle, BundleSource
+from finial.spiffe.spiffe_id import SpiffeId
+from finial.spiffe.x509_svid import VerifiedX509Svid
 
 _REASONS: Final = {
     AgentVerdict.EXPIRED: PermissionDeniedDetails.AGENT_EXPIRED,
@@ -42,8 +42,7 @@ class AgentRecords(Protocol):
     def get(self, agent_id: SpiffeId) -> Agent | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What the gate found out; handlers read it from `context.identity`."""
 
     info: CallInfo
@@ -53,8 +52,7 @@ class Identity:
     """The serial number that this call, the first with it, makes the agent's only one."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     kind: CallerKind
     agent: Agent | None = None
     promotes: str = ""
@@ -71,16 +69,16 @@ class Gate:
         observer: CallObserver,
         entries: EntryRights,
         agents: AgentRecords,
-        bundle_for: Callable[[TrustDomain], Bundle | None],
+        bundles: BundleSource,
         admin_ids: frozenset[SpiffeId] = frozenset(),
     ) -> None:
         self._clock = clock
         self._observer = observer
         self._entries = entries
         self._agents = agents
-        self._bundle_for = bundle_for
+        self._bundles = bundles
         self._admin_ids = admin_ids
-        self._roots: dict[TrustDomain, tuple[Bundle, frozenset[bytes]]] = {}
+        self._roots: dict[str, tuple[Bundle, frozenset[bytes]]] = {}
 
     def admit(self, context: ServerContext) -> None:
         """Sets `context.identity`.
@@ -151,13 +149,11 @@ class Gate:
     def _judge_agent(self, method: str, svid: VerifiedX509Svid, now: float) -> _Verdict:
         agent = self._agents.get(svid.id)
         serial = str(svid.serial)
-        verdict = check_agent(agent, serial, now)
-        if now > svid.not_after:
-            verdict = AgentVerdict.EXPIRED
+        verdict = check_agent(agent, serial, now, svid.not_after)
         reason = _REASONS.get(verdict)
         if reason is not None:
             return _Verdict(CallerKind.ANY, refusal=_denied(method, reason))
-        promotes = serial if verdict is AgentVerdict.OK_NEW_SERIAL else ""
+        promotes = serial if verdict is AgentVerdict.PROMOTE else ""
         return _Verdict(CallerKind.AGENT, agent, promotes)
 
     def _is_admin(self, caller: SpiffeId) -> bool:
@@ -165,25 +161,26 @@ class Gate:
 
     def _root_is_trusted(self, svid: VerifiedX509Svid) -> bool:
         domain = svid.id.trust_domain
-        bundle = self._bundle_for(domain)
+        bundle = self._bundles.bundle_for(domain)
         if bundle is None:
             return False
-        known = self._roots.get(domain)
+        known = self._roots.get(domain.name)
         if known is None or known[0] is not bundle:
             known = (bundle, frozenset(a.der for a in bundle.x509_authorities))
-            self._roots[domain] = known
+            self._roots[domain.name] = known
         return svid.root_der in known[1]
 
 
-def _name_of(caller: UnixCaller | TlsCaller) -> str:
+def _name_of(caller: UnixCaller | TlsCaller) -> object:
+    """What a log line calls the caller; made text only when it is printed."""
     if isinstance(caller, UnixCaller):
-        return f"uid={caller.uid} gid={caller.gid} pid={caller.pid}"
-    return caller.address if caller.svid is None else str(caller.svid.id)
+        return caller
+    return caller.address if caller.svid is None else caller.svid.id
 
 
 def _denied(
     method: str,
-    reason: "PermissionDeniedDetails.Reason | None" = None,
+    reason: "PermissionDeniedDetails.Reason.ValueType | None" = None,
 ) -> StatusError:
     details = () if reason is None else (PermissionDeniedDetails(reason=reason),)
     return StatusError(

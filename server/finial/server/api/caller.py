@@ -1,0 +1,23 @@
+"""What handlers ask the gate's finding for."""
+
+import grpc
+
+from finial.runtime.rpc import ServerContext, StatusError
+from finial.server.api.gate import Identity
+from finial.server.registry.model import Agent
+
+
+def agent_of(context: ServerContext) -> Agent:
+    """The agent that calls, as the gate found it.
+
+    Raises:
+        StatusError: PermissionDenied: the gate let somebody else through; the handler of an
+            agent's method serves agents, whatever the table says.
+    """
+    identity = context.identity
+    if isinstance(identity, Identity) and identity.agent is not None:
+        return identity.agent
+    raise StatusError(
+        grpc.StatusCode.PERMISSION_DENIED,
+        f"authorization denied for method {context.method}",
+    )

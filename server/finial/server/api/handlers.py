@@ -1,0 +1,99 @@
+"""What every handler gets around it, so that none can forget it.
+
+`GuardedServer` stands between the generated `add_…Servicer_to_server` functions and the rpc
+server. Before each method that agents may call it makes an agent's new serial number its only one
+when it is used for the first time: the gate sees that in memory, and it must be durable before
+the handler runs. A database that cannot serve ends any call as Unavailable: the caller may try
+again, and learns nothing of the server's insides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
+from typing import Any, Protocol
+
+import grpc
+
+from finial.runtime.rpc import ServerContext, StatusError
+from finial.server.api.authorization import CallerKind, allowed_kinds
+from finial.server.api.gate import Identity
+from finial.server.datastore.errors import StoreError
+
+Behaviour = Callable[[Any, ServerContext], Any]
+Promote = Callable[[ServerContext], Awaitable[None]]
+"""Makes the serial number of a call its agent's only one; durable on return."""
+
+
+class HandlerRegistry(Protocol):
+    """What generated code registers handlers with."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]], /
+    ) -> None: ...
+
+
+class GuardedServer:
+    """Registers handlers with `server`, each with its guard around it."""
+
+    def __init__(self, server: HandlerRegistry, promote: Promote) -> None:
+        self._server = server
+        self._promote = promote
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Nothing: the same methods come as registered ones, by name."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        """Registers the service's methods; all of ours are unary or stream both ways."""
+        guarded = {name: self._guard(f"/{service}/{name}", h) for name, h in handlers.items()}
+        self._server.add_registered_method_handlers(service, guarded)
+
+    def _guard(
+        self, method: str, handler: grpc.RpcMethodHandler[Any, Any]
+    ) -> grpc.RpcMethodHandler[Any, Any]:
+        behaviour: Any = handler.unary_unary or handler.stream_stream
+        if behaviour is None:
+            return handler  # unary to stream: only health's Watch, which is not implemented
+        promotes = CallerKind.AGENT in allowed_kinds(method)
+        guarded = _guarded(behaviour, self._promote if promotes else None)
+        make = (
+            grpc.unary_unary_rpc_method_handler
+            if handler.unary_unary is not None
+            else grpc.stream_stream_rpc_method_handler
+        )
+        return make(guarded, handler.request_deserializer, handler.response_serializer)
+
+
+def _guarded(behaviour: Behaviour, promote: Promote | None) -> Behaviour:
+    def called(request: Any, context: ServerContext) -> Any:
+        identity = context.identity
+        if promote is not None and isinstance(identity, Identity) and identity.promotes:
+            return _promoted(behaviour, promote, request, context)
+        outcome = behaviour(request, context)
+        return _translated(outcome) if isawaitable(outcome) else outcome
+
+    return called
+
+
+async def _promoted(
+    behaviour: Behaviour, promote: Promote, request: Any, context: ServerContext
+) -> Any:
+    try:
+        await promote(context)
+        outcome = behaviour(request, context)
+        return await outcome if isawaitable(outcome) else outcome
+    except StoreError as error:
+        raise _unavailable() from error
+
+
+async def _translated(outcome: Awaitable[Any]) -> Any:
+    try:
+        return await outcome
+    except StoreError as error:
+        raise _unavailable() from error
+
+
+def _unavailable() -> StatusError:
+    return StatusError(grpc.StatusCode.UNAVAILABLE, "the datastore cannot serve now; try again")

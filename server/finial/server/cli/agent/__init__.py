@@ -1,0 +1,1 @@
+"""The `agent` commands: attested agents, as the server knows them."""

@@ -1,0 +1,1 @@
+"""The `entry` commands: what the flags and files say as entries, and entries as text."""

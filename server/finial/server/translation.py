@@ -1,0 +1,83 @@
+"""The operator's configuration in the words of the parts that it sets up."""
+
+import grp
+from collections.abc import Mapping
+
+from finial.attestors.node.catalog import node_attestor_server
+from finial.attestors.node.interface import NodeAttestorServer, ServerHost
+from finial.server.api.ratelimit import RateLimitSettings
+from finial.server.authority import AuthoritySettings
+from finial.server.config import DiskKeyManager, ServerConfig, ServerSettings
+from finial.server.issuance import Lifetimes
+from finial.server.signer.model import KeyType, SignerSettings
+
+
+class SetUpError(OSError):
+    """The configuration asks for something that this machine doesn't have."""
+
+
+def signer_settings(config: ServerConfig) -> SignerSettings:
+    """How signers are started; no document outlives a whole authority's life."""
+    settings, keys = config.server, config.key_manager
+    longest = int(settings.ca_ttl)
+    return SignerSettings(
+        trust_domain=settings.trust_domain,
+        keys_path=keys.keys_path if isinstance(keys, DiskKeyManager) else None,
+        processes=settings.signers,
+        max_x509_ttl=longest,
+        max_jwt_ttl=longest,
+        max_authority_ttl=longest,
+        jwt_issuer=settings.jwt_issuer,
+    )
+
+
+def authority_settings(settings: ServerSettings) -> AuthoritySettings:
+    """How authorities are made."""
+    return AuthoritySettings(
+        ttl=int(settings.ca_ttl),
+        x509_key_type=KeyType(settings.ca_key_type),
+        jwt_key_type=KeyType(settings.jwt_key_type),
+    )
+
+
+def lifetimes(settings: ServerSettings) -> Lifetimes:
+    """How long documents live."""
+    return Lifetimes(
+        x509=int(settings.default_x509_svid_ttl),
+        jwt=int(settings.default_jwt_svid_ttl),
+        agent=int(settings.agent_ttl),
+        longest_x509=int(settings.ca_ttl),
+        longest_jwt=int(settings.ca_ttl),
+    )
+
+
+def rate_limits(settings: ServerSettings) -> RateLimitSettings:
+    """Which calls are limited."""
+    return RateLimitSettings(settings.ratelimit.attestation, settings.ratelimit.signing)
+
+
+def attestors(config: ServerConfig, host: ServerHost) -> Mapping[str, NodeAttestorServer]:
+    """The judging halves of the node attestors, by type."""
+    return {
+        name: node_attestor_server(name, host, settings)
+        for name, settings in config.node_attestors.items()
+    }
+
+
+def socket_group(settings: ServerSettings) -> int | None:
+    """The group that the admin socket is given to, None for the process's own.
+
+    Raises:
+        SetUpError: there is no such group.
+    """
+    name = settings.socket_group
+    if name is None:
+        return None
+    if name.isdecimal():
+        return int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise SetUpError(
+            f"socket_group {name!r} is not a group of this machine: create it, or name another"
+        ) from None

@@ -1,0 +1,59 @@
+"""The operator's configuration in the words of the parts."""
+
+import grp
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finial.attestors.node.interface import ServerHost
+from finial.server import translation
+from finial.server.config import ServerConfig
+from finial.server.signer.model import KeyType
+from tests.fakes.clock import FakeClock
+from tests.fakes.server_process import DOMAIN, config_in
+
+
+def changed(folder: Path, **settings: Any) -> ServerConfig:
+    config = config_in(folder)
+    return replace(config, server=config.server.model_copy(update=settings))
+
+
+def test_no_document_outlives_an_authority(tmp_path: Path) -> None:
+    config = changed(tmp_path, ca_ttl=7200.0, default_x509_svid_ttl=60.0)
+    signers = translation.signer_settings(config)
+    lives = translation.lifetimes(config.server)
+    assert (signers.max_x509_ttl, signers.max_jwt_ttl, signers.max_authority_ttl) == (7200,) * 3
+    assert (lives.longest_x509, lives.longest_jwt, lives.x509) == (7200, 7200, 60)
+    assert translation.authority_settings(config.server).ttl == 7200
+
+
+def test_keys_stay_in_memory_unless_a_file_is_configured(tmp_path: Path) -> None:
+    on_disk = translation.signer_settings(config_in(tmp_path))
+    assert on_disk.keys_path == tmp_path / "data/keys.json"
+    in_memory = translation.signer_settings(config_in(tmp_path, key_manager="memory"))
+    assert in_memory.keys_path is None
+
+
+def test_key_types_are_those_of_the_configuration(tmp_path: Path) -> None:
+    config = changed(tmp_path, ca_key_type="rsa-2048", jwt_key_type="ec-p384")
+    settings = translation.authority_settings(config.server)
+    assert settings.x509_key_type is KeyType.RSA_2048
+    assert settings.jwt_key_type is KeyType.EC_P384
+
+
+def test_the_configured_attestors_are_made(tmp_path: Path) -> None:
+    host = ServerHost(DOMAIN, FakeClock(), join_tokens=None)  # type: ignore[arg-type]
+    assert set(translation.attestors(config_in(tmp_path), host)) == {"join_token"}
+
+
+def test_the_sockets_group_is_found_by_name_or_number(tmp_path: Path) -> None:
+    group = grp.getgrgid(os.getgid())
+    for name in (group.gr_name, str(group.gr_gid)):
+        settings = changed(tmp_path, socket_group=name).server
+        assert translation.socket_group(settings) == group.gr_gid
+    assert translation.socket_group(config_in(tmp_path).server) is None
+    with pytest.raises(translation.SetUpError, match="create it, or name another"):
+        translation.socket_group(changed(tmp_path, socket_group="no such group").server)
