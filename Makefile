@@ -38,7 +38,7 @@ format: .venv/dev ## let ruff write the layout
 	$(BIN)/ruff format .
 
 bench: .venv/dev ## the load harness in BENCH and our own; SPIRE beside it when FINIAL_PEERS is set
-	@FINIAL_BIN=$(CURDIR)/$(BIN) BENCH=$(BENCH) $(BIN)/python tests/bench/run.py $(ARGS)
+	@FINIAL_BIN=$(CURDIR)/$(BIN) BENCH=$(BENCH) $(RUN) tests.bench.run $(ARGS)
 
 proto: .venv/dev ## generate the stubs from proto/
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python proto/generate.py
@@ -48,11 +48,11 @@ proto-check: .venv/dev ## fail when the committed stubs are not what proto/ give
 
 fuzz: .venv/dev ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3,<4'
-	$(BIN)/python tests/fuzz/run.py --seconds $(or $(SECONDS_EACH),60)
+	$(RUN) tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
 
 mutants: .venv/dev ## mutation testing of finial.spiffe and of the authorisation table
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.3,<9'
-	$(BIN)/python tests/mutants/run.py $(ARGS)
+	$(RUN) tests.mutants.run $(ARGS)
 
 soak: .venv/dev ## five minutes of 60 s SVIDs on the real clock
 	$(RUN) pytest -m soak --timeout 900 $(ARGS)

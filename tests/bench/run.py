@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from table import Line, Results, render, rows_of
+from tests.bench.table import Line, Results, render, rows_of
 
 HERE = Path(__file__).resolve().parent
 EXPERIMENTS = ("coldstart", "propagation", "workload", "streams", "issue", "memory")
