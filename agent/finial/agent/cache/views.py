@@ -1,0 +1,85 @@
+"""What one kind of caller sees: the view of all callers with the same selectors.
+
+A view is the meeting point of what changes (entries, SVIDs, bundles) and who listens. The answer
+for each topic is worked out once per change, as the bytes that go on the wire, and shared by all
+streams of the view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from finial.agent.cache.entries import Entry
+    from finial.attestors.selector import Selector
+
+
+class Topic(Enum):
+    """What can be listened to."""
+
+    X509_SVID = auto()
+    X509_BUNDLES = auto()
+    JWT_BUNDLES = auto()
+
+
+class State(Enum):
+    """How a topic stands for a view."""
+
+    READY = auto()  # there is a message
+    WAITING = auto()  # entitled, and the first SVID is on its way
+    NO_IDENTITY = auto()  # not entitled
+    UNAVAILABLE = auto()  # entitled, but the server could not be had and nothing valid is left
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Outcome:
+    """The answer for a topic: `message` is a whole serialised response when READY.
+
+    Not `complete`: more SVIDs are on their way. An open stream is told already, a new one waits.
+    """
+
+    state: State
+    message: bytes = b""
+    complete: bool = True
+
+
+NO_IDENTITY = Outcome(State.NO_IDENTITY)
+WAITING = Outcome(State.WAITING, complete=False)
+UNAVAILABLE = Outcome(State.UNAVAILABLE)
+
+
+class Listener(Protocol):
+    """An open stream."""
+
+    def changed(self, outcome: Outcome) -> None:
+        """Hear that the topic has a new outcome.
+
+        Called from within a change: must neither block nor raise, nor change the cache.
+        """
+
+
+class View:
+    """The view of one selector set; owned by Workloads, which fills `entries` and `outcomes`."""
+
+    __slots__ = ("__weakref__", "entries", "listeners", "outcomes", "selectors")
+
+    def __init__(self, selectors: frozenset[Selector]) -> None:
+        self.selectors = selectors
+        self.entries: tuple[Entry, ...] = ()
+        self.outcomes: dict[Topic, Outcome] = {}
+        self.listeners: dict[Topic, set[Listener]] = {topic: set() for topic in Topic}
+
+    @property
+    def listened(self) -> bool:
+        """Whether any stream is open on this view."""
+        return any(self.listeners.values())
+
+    def publish(self, topic: Topic, outcome: Outcome) -> None:
+        """Set the outcome of a topic and, if it differs, tell who listens."""
+        if self.outcomes.get(topic) == outcome:
+            return
+        self.outcomes[topic] = outcome
+        for listener in tuple(self.listeners[topic]):
+            listener.changed(outcome)

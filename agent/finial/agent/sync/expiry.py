@@ -1,0 +1,36 @@
+"""Withdraws SVIDs at their NotAfter, whether or not anybody asks."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from finial.agent.sync.waiting import Bell
+from finial.runtime.logging import log
+
+if TYPE_CHECKING:
+    from finial.agent.cache.workloads import Workloads
+    from finial.runtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class ExpiryWatch:
+    """Sleeps until the next SVID expires; `bell` is rung when that time may have come nearer."""
+
+    def __init__(self, workloads: Workloads, clock: Clock) -> None:
+        self._workloads = workloads
+        self._clock = clock
+        self.bell = Bell()
+
+    async def run(self) -> None:
+        """Withdraw for ever."""
+        while True:
+            now = self._clock.time()
+            if count := self._workloads.expire(now):
+                log(logger, logging.ERROR, "X.509-SVIDs expired and were withdrawn", count=count)
+            expiry = self._workloads.next_expiry()
+            if expiry is None:
+                await self.bell.wait()
+            else:
+                await self.bell.wait(self._clock.sleep_until(expiry))
