@@ -98,6 +98,7 @@ async def test_an_order_within_the_policy_is_signed(signers: FakeSigners) -> Non
         ({"dns_names": ["a*.example.org"]}, "not a DNS name"),
         ({"dns_names": ["bücher.example"]}, "not a DNS name"),
         ({"common_name": "x" * 65}, "common name"),
+        ({"common_name": "é" * 33}, "common name"),
         ({"common_name": "a\nb"}, "common name"),
         ({"not_after": NOW + 7201}, "above the cap"),
         ({"not_before": NOW + 7000, "not_after": NOW + 3 * 3600 + 1}, "after the authority's"),

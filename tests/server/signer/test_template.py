@@ -15,7 +15,7 @@ from finial.api.finial import signer_pb2
 from finial.server.signer import template
 from finial.server.signer.authority_key import AuthorityKey, generate
 from finial.server.signer.lint import lint
-from finial.server.signer.names import MAX_COMMON_NAME, is_dns_name
+from finial.server.signer.names import MAX_COMMON_NAME, is_common_name, is_dns_name
 from finial.server.signer.template import Leaf
 from finial.spiffe.spiffe_id import SpiffeId
 
@@ -56,7 +56,7 @@ dns_names = (
     .filter(is_dns_name)
 )
 common_names = st.one_of(
-    st.just(""), st.text(min_size=1, max_size=MAX_COMMON_NAME).filter(str.isprintable)
+    st.just(""), st.text(min_size=1, max_size=MAX_COMMON_NAME).filter(is_common_name)
 )
 
 

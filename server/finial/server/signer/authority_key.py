@@ -7,6 +7,7 @@ import string
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -111,6 +112,10 @@ def restore(message: signer_pb2.KeyedAuthority) -> AuthorityKey:
         certificate = x509.load_der_x509_certificate(record.certificate)
         if certificate.public_key() != private.public_key():
             raise ValueError(f"the certificate of {record.slot} is of another key")
+        try:
+            certificate.verify_directly_issued_by(certificate)
+        except InvalidSignature:
+            raise ValueError(f"the certificate of {record.slot} is not as it was made") from None
     return AuthorityKey(record, private)
 
 

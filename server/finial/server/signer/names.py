@@ -8,7 +8,8 @@ MAX_DNS_NAME = 253
 """Octets of a DNS name as text (RFC 1035 section 2.3.4)."""
 
 MAX_COMMON_NAME = 64
-"""Characters of a common name (RFC 5280 appendix A.1, ub-common-name)."""
+"""Bytes of a common name in UTF-8. RFC 5280 appendix A.1 (ub-common-name) counts characters, but
+readers that count bytes refuse the certificate, so the stricter reading holds."""
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DNS_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
@@ -21,4 +22,4 @@ def is_dns_name(name: str) -> bool:
 
 def is_common_name(name: str) -> bool:
     """Whether it may stand as a subject's common name: short and printable."""
-    return 0 < len(name) <= MAX_COMMON_NAME and name.isprintable()
+    return name.isprintable() and 0 < len(name.encode()) <= MAX_COMMON_NAME
