@@ -34,10 +34,13 @@ from finial.api.spire.server import (
     bundle_pb2_grpc,
     entry_pb2,
     entry_pb2_grpc,
+    svid_pb2,
+    svid_pb2_grpc,
 )
 from finial.runtime.clock import SystemClock
 from finial.server.api.bundle_codec import decode_bundle
 from tests.fakes.grpcio import workload
+from tests.fakes.server_api import csr
 from tests.fakes.server_process import DOMAIN, RunningServer
 
 if TYPE_CHECKING:
@@ -72,6 +75,11 @@ async def comes_true(
         assert time.monotonic() < deadline, f"after {patience} s still {answer!r}; {told()}"
         await asyncio.sleep(0.01)
     return answer
+
+
+async def value_of(value: T) -> T:
+    """Make a plain value something that `comes_true` can ask for."""
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +324,18 @@ plugins {{
         assert answer.results[0].status.code == 0, answer
         return str(answer.results[0].entry.id)
 
+    async def mint(self, path: str) -> tuple[bytes, ...]:
+        """Mint an X509-SVID; return its chain, DER, leaf first. Raises grpc.RpcError."""
+        request = svid_pb2.MintX509SVIDRequest(csr=csr(uris=[f"{DOMAIN.id.uri}{path}"]))
+        answer = await self.call(svid_pb2_grpc.SVIDStub, "MintX509SVID", request)
+        return tuple(answer.svid.cert_chain)
+
+    async def mint_token(self, path: str) -> str:
+        """Mint a JWT-SVID for the audience `test`. Raises grpc.RpcError."""
+        spiffe_id = types.SPIFFEID(trust_domain=DOMAIN.name, path=path)
+        request = svid_pb2.MintJWTSVIDRequest(id=spiffe_id, audience=["test"])
+        return str((await self.call(svid_pb2_grpc.SVIDStub, "MintJWTSVID", request)).svid.token)
+
     async def entry_ids(self) -> set[str]:
         """All entries of the server."""
         request = entry_pb2.ListEntriesRequest(output_mask=types.EntryMask())
@@ -349,6 +369,10 @@ plugins {{
             except grpc.aio.AioRpcError as error:
                 return [error.code().name]
         return sorted(svid.spiffe_id.removeprefix(DOMAIN.id.uri) for svid in response.svids)
+
+    def agent_svid(self) -> str:
+        """The leaf of the agent's own SVID as it is stored."""
+        return str(json.loads((self.agent_data / "agent-data.json").read_text())["svid"][0])
 
     async def close(self) -> None:
         await self.agent.clean_up()

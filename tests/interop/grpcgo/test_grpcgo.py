@@ -1,9 +1,6 @@
 """grpc-go as client and as server: Unix sockets, TLS, every kind of call."""
 
 import asyncio
-import hashlib
-import os
-import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -32,6 +29,7 @@ from finial.runtime.rpc import (
     TlsIdentity,
 )
 from tests.fakes.ca import FakeCa
+from tests.interop.gobuild import built
 from tests.runtime.rpc.echo import Echo, Stub
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
@@ -44,21 +42,8 @@ AGENT = "spiffe://example.org/spire/agent/go"
 
 @pytest.fixture(scope="module")
 def grpcgo() -> Path:
-    """The program, built once for its sources and kept in the cache."""
-    sources = [HERE / "go.mod", HERE / "go.sum", *sorted(HERE.glob("*.go"))]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    cache = Path(os.environ.get("FINIAL_CACHE") or f"{home}/finial")
-    program = cache / digest / "grpcgo"
-    if program.exists():
-        return program
-    if shutil.which("go") is None:
-        pytest.skip(f"go is not installed and {program} has not been built")
-    program.parent.mkdir(parents=True, exist_ok=True)
-    import subprocess
-
-    subprocess.run(["go", "build", "-o", str(program), "."], cwd=HERE, check=True)
-    return program
+    """The program, from the cache or built into it."""
+    return built(HERE)
 
 
 @pytest.fixture

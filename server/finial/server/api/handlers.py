@@ -9,16 +9,20 @@ again, and learns nothing of the server's insides.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from typing import Any, Protocol
 
 import grpc
 
+from finial.runtime.logging import log
 from finial.runtime.rpc import ServerContext, StatusError
 from finial.server.api.authorization import CallerKind, allowed_kinds
 from finial.server.api.gate import Identity
 from finial.server.datastore.errors import StoreError
+
+logger = logging.getLogger(__name__)
 
 Behaviour = Callable[[Any, ServerContext], Any]
 Promote = Callable[[ServerContext], Awaitable[None]]
@@ -85,15 +89,17 @@ async def _promoted(
         outcome = behaviour(request, context)
         return await outcome if isawaitable(outcome) else outcome
     except StoreError as error:
-        raise _unavailable() from error
+        raise _unavailable(error) from error
 
 
 async def _translated(outcome: Awaitable[Any]) -> Any:
     try:
         return await outcome
     except StoreError as error:
-        raise _unavailable() from error
+        raise _unavailable(error) from error
 
 
-def _unavailable() -> StatusError:
+def _unavailable(error: StoreError) -> StatusError:
+    # The operator has to hear of it: the error says what is wrong and the way out.
+    log(logger, logging.ERROR, "a call needed the datastore and it failed", error=str(error))
     return StatusError(grpc.StatusCode.UNAVAILABLE, "the datastore cannot serve now; try again")

@@ -32,7 +32,7 @@ class IssuedStore:
         rows = [_row(svid) for svid in svids]
 
         def work(transaction: Transaction) -> None:
-            transaction.execute(_INSERT, rows)
+            transaction.gather(_INSERT, rows)
 
         await self._database.write(work)
 

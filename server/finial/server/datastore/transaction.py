@@ -31,13 +31,14 @@ class Transaction:
     in one statement for all that share the transaction.
     """
 
-    __slots__ = ("_at", "_changes", "connection", "revision")
+    __slots__ = ("_at", "_changes", "_gathered", "connection", "revision")
 
     def __init__(self, connection: Connection, revision: int, at: int) -> None:
         self.connection = connection
         self.revision = revision
         self._at = at
         self._changes: list[dict[str, str | int]] = []
+        self._gathered: dict[Executable, list[Mapping[str, Any]]] = {}
 
     @property
     def now(self) -> int:
@@ -52,6 +53,10 @@ class Transaction:
         """Run a statement, once for each of a sequence of parameter sets."""
         return self.connection.execute(statement, parameters)
 
+    def gather(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run an insert that needs no answer before the commit, once for all that share it."""
+        self._gathered.setdefault(statement, []).extend(rows)
+
     def change(self, kind: str, key: str) -> int:
         """Announce that a thing changed; return the revision at which it did."""
         self.revision += 1
@@ -59,6 +64,8 @@ class Transaction:
         return self.revision
 
     def finish(self) -> None:
-        """Write the announcements; the last act before the commit."""
+        """Write what was gathered, and the announcements; the last act before the commit."""
+        for statement, rows in self._gathered.items():
+            self.execute(statement, rows)
         if self._changes:
             self.execute(_FEED, self._changes)

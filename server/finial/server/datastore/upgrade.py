@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, inspect, select
 
-from finial.server.datastore.errors import DatabaseDamaged, NewerSchema
+from finial.server.datastore.errors import NewerSchema
 from finial.server.datastore.schema import HEAD, KNOWN, metadata, version
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ def bring_up(connection: Connection, path: str) -> None:
     """Make the schema, or migrate to it, inside the caller's transaction.
 
     Raises:
-        DatabaseDamaged: the schema has no version.
         NewerSchema: the database's version is unknown to this program.
     """
     if not inspect(connection).has_table(version.name):
@@ -32,9 +31,7 @@ def bring_up(connection: Connection, path: str) -> None:
     found = connection.execute(select(version.c.version_num)).scalar()
     if found == HEAD:
         return
-    if found is None:
-        raise DatabaseDamaged(path, "its schema has no version")
-    if found not in KNOWN:
+    if found is not None and found not in KNOWN:
         raise NewerSchema(path, found, HEAD)
     from finial.server.datastore.migrations import migrate  # noqa: PLC0415  (heavy, rare)
 
