@@ -183,6 +183,7 @@ def test_a_broken_rule_is_told_beside_other_mistakes() -> None:
         ('sds { default_svid_name = "x" }', "agent.sds"),
         ("disable_sds_api = true", "agent.disable_sds_api"),
         ('log_selectors = ["unix"]', "agent.log_selectors"),
+        ('admin_socket_path = "/run/a/admin.sock"', "agent.admin_socket_path"),
         ('rebootstrap_delay = "5m"', "agent.rebootstrap_delay"),
         ("experimental { use_sync_authorized_entries = true }", "use_sync_authorized_entries"),
         ('experimental { jwt_svid_cache_hit_timeout = "9s" }', "jwt_svid_cache_hit_timeout"),

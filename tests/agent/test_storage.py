@@ -1,13 +1,16 @@
+import asyncio
 import base64
 import json
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from finial.agent import keys
+from finial.agent import keys, storage
 from finial.agent.errors import StorageError
 from finial.agent.storage import AgentData, DiskKeys, MemoryKeys, StoredSvid
+from finial.runtime import durable
 from tests.fakes.ca import FakeCa
 
 CA = FakeCa()
@@ -100,6 +103,30 @@ def test_a_damaged_file_is_refused_with_a_way_out(
         AgentData(tmp_path)
     assert "agent-data.json" in str(caught.value)
     assert "backup" in str(caught.value)
+
+
+async def test_what_two_tasks_store_at_once_is_both_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = AgentData(tmp_path)
+    writing, overtaken = threading.Event(), threading.Event()
+
+    def slow_disk(path: Path, content: bytes) -> None:
+        if writing.is_set():
+            overtaken.set()
+        else:
+            writing.set()
+            overtaken.wait(0.1)
+        durable.write_file(path, content)
+
+    monkeypatch.setattr(storage, "_write", slow_disk)
+    bundle = asyncio.create_task(asyncio.to_thread(data.store_bundle, (CA.der,)))
+    await asyncio.to_thread(writing.wait, 10)
+    await asyncio.to_thread(data.store_svid, StoredSvid(AGENT.chain, reattestable=False))
+    await bundle
+    again = AgentData(tmp_path)
+    assert again.svid == StoredSvid(AGENT.chain, reattestable=False)
+    assert again.bundle == (CA.der,)
 
 
 def key() -> bytes:

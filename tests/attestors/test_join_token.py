@@ -106,3 +106,7 @@ def test_no_error_repeats_the_evidence() -> None:
     with pytest.raises(evidence.TokenError) as caught:
         evidence.decode(b"secret" * 500)
     assert "secret" not in str(caught.value)
+
+
+def test_what_an_attestor_is_lent_does_not_print_the_token() -> None:
+    assert "s3cret" not in repr(AgentHost(TrustDomain("example.org"), "s3cret"))

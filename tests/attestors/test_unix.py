@@ -13,6 +13,7 @@ from finial.attestors.workload.unix import (
     credential_lines,
     parse_credentials,
 )
+from finial.runtime.rpc import UnixCaller
 
 STATUS = (
     "Name:\tsleep\nUmask:\t0022\nState:\tS (sleeping)\nPid:\t77\n"
@@ -29,6 +30,11 @@ class Time:
 
     def __call__(self) -> float:
         return self.now
+
+
+def process(pid: int = 77, uid: int = 2000, gid: int = 200) -> UnixCaller:
+    """A process as the kernel noted it when it connected."""
+    return UnixCaller(pid, uid, gid, None)
 
 
 def fake_proc(folder: Path, pid: int = 77, fds: int = 64) -> Path:
@@ -52,7 +58,7 @@ def values(selectors: object) -> list[str]:
 def test_effective_ids_and_all_groups_become_selectors_and_unknown_names_none(
     tmp_path: Path,
 ) -> None:
-    found = values(attestor(fake_proc(tmp_path)).attest(77))
+    found = values(attestor(fake_proc(tmp_path)).attest(process()))
     assert found == [
         "unix:uid:2000",
         "unix:user:builder",
@@ -67,7 +73,7 @@ def test_effective_ids_and_all_groups_become_selectors_and_unknown_names_none(
 
 
 def test_this_process_is_known_by_what_the_kernel_says_of_it() -> None:
-    found = values(UnixAttestor({}).attest(os.getpid()))
+    found = values(UnixAttestor({}).attest(process(os.getpid(), os.geteuid(), os.getegid())))
     assert f"unix:uid:{os.geteuid()}" in found
     assert f"unix:gid:{os.getegid()}" in found
     for gid in os.getgroups():
@@ -79,7 +85,7 @@ def test_equal_callers_get_the_same_tuple_object(tmp_path: Path) -> None:
     fake_proc(tmp_path, 77, fds=64)
     fake_proc(tmp_path, 78, fds=256)
     one = attestor(tmp_path)
-    assert one.attest(77) is one.attest(78)
+    assert one.attest(process()) is one.attest(process(78))
 
 
 def test_names_are_asked_again_after_a_while(tmp_path: Path) -> None:
@@ -87,24 +93,37 @@ def test_names_are_asked_again_after_a_while(tmp_path: Path) -> None:
     users = dict(USERS)
     accounts = Accounts(time, users.__getitem__, GROUPS.__getitem__)
     one = UnixAttestor({}, proc=fake_proc(tmp_path), monotonic=time, accounts=accounts)
-    assert "unix:user:builder" in values(one.attest(77))
+    assert "unix:user:builder" in values(one.attest(process()))
     users[2000] = "renamed"
-    assert "unix:user:builder" in values(one.attest(77))
+    assert "unix:user:builder" in values(one.attest(process()))
     time.now = 21.0
-    assert "unix:user:renamed" in values(one.attest(77))
+    assert "unix:user:renamed" in values(one.attest(process()))
 
 
 def test_credentials_are_read_anew_on_every_call(tmp_path: Path) -> None:
     one = attestor(fake_proc(tmp_path))
-    one.attest(77)
-    changed = STATUS.format(fds=64).replace("\t2000\t", "\t0\t")
+    one.attest(process())
+    changed = STATUS.format(fds=64).replace(" 10 20 ", " 20 ")
     (tmp_path / "77" / "status").write_text(changed)
-    assert "unix:uid:0" in values(one.attest(77))
+    assert "unix:supplementary_gid:10" not in values(one.attest(process()))
+
+
+@pytest.mark.parametrize("id_before", ["\t2000\t", "\t200\t"])
+async def test_who_runs_as_another_than_connected_is_nobody(tmp_path: Path, id_before: str) -> None:
+    # As when a process leaves its socket to a child and then runs a setuid program.
+    changed = STATUS.format(fds=64).replace(id_before, "\t0\t")
+    (fake_proc(tmp_path) / "77" / "status").write_text(changed)
+    with pytest.raises(WorkloadAttestationError, match="changed since it connected"):
+        attestor(tmp_path).attest(process())
+    awaitable = attestor(tmp_path, discover_workload_path=True).attest(process())
+    assert not isinstance(awaitable, tuple)
+    with pytest.raises(WorkloadAttestationError, match="changed since it connected"):
+        await awaitable
 
 
 def test_a_process_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(WorkloadAttestationError, match="cannot examine process 99"):
-        attestor(tmp_path).attest(99)
+        attestor(tmp_path).attest(process(99))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +162,9 @@ def test_a_process_name_cannot_pose_as_a_credentials_line() -> None:
 async def test_path_and_hash_are_of_the_program_that_runs() -> None:
     program = Path("/proc/self/exe").resolve()  # noqa: ASYNC240 - a link of the kernel's
     digest = hashlib.sha256(program.read_bytes()).hexdigest()
-    awaitable = UnixAttestor({"discover_workload_path": True}).attest(os.getpid())
+    awaitable = UnixAttestor({"discover_workload_path": True}).attest(
+        process(os.getpid(), os.geteuid(), os.getegid())
+    )
     assert not isinstance(awaitable, tuple)
     found = values(await awaitable)
     assert f"unix:path:{program}" in found
@@ -154,7 +175,7 @@ async def test_below_zero_the_size_limit_means_no_hash(tmp_path: Path) -> None:
     fake_proc(tmp_path)
     (tmp_path / "77" / "exe").symlink_to("/bin/true")
     one = attestor(tmp_path, discover_workload_path=True, workload_size_limit=-1)
-    awaitable = one.attest(77)
+    awaitable = one.attest(process())
     assert not isinstance(awaitable, tuple)
     found = values(await awaitable)
     assert "unix:path:/bin/true" in found
@@ -167,12 +188,12 @@ async def test_a_program_over_the_size_limit_fails_the_attestation(tmp_path: Pat
     program.write_bytes(b"x" * 11)
     (tmp_path / "77" / "exe").symlink_to(program)
     one = attestor(tmp_path, discover_workload_path=True, workload_size_limit=10)
-    awaitable = one.attest(77)
+    awaitable = one.attest(process())
     assert not isinstance(awaitable, tuple)
     with pytest.raises(WorkloadAttestationError, match="larger than workload_size_limit"):
         await awaitable
     program.write_bytes(b"x" * 10)
-    awaitable = one.attest(77)
+    awaitable = one.attest(process())
     assert not isinstance(awaitable, tuple)
     assert await awaitable
 
@@ -181,7 +202,7 @@ async def test_hashing_leaves_the_loop_free(tmp_path: Path) -> None:
     fake_proc(tmp_path)
     os.mkfifo(tmp_path / "77" / "exe")  # reading it would block for ever
     one = attestor(tmp_path, discover_workload_path=True)
-    awaitable = one.attest(77)
+    awaitable = one.attest(process())
     assert not isinstance(awaitable, tuple)
     with pytest.raises(WorkloadAttestationError):  # a fifo is no link
         await asyncio.wait_for(awaitable, 5)
@@ -194,4 +215,4 @@ def test_unknown_settings_are_refused() -> None:
 
 def test_the_hosts_proc_can_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOST_PROC", str(fake_proc(tmp_path)))
-    assert Selector("unix", "uid:2000") in (UnixAttestor({}).attest(77))  # type: ignore[operator]
+    assert Selector("unix", "uid:2000") in (UnixAttestor({}).attest(process()))  # type: ignore[operator]

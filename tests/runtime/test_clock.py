@@ -142,6 +142,17 @@ async def test_the_system_clock_notices_that_it_was_set(monkeypatch: pytest.Monk
     assert all(task.done() for task in sleepers)
 
 
+async def test_the_system_clock_notices_that_it_is_slewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = Wall()
+    monkeypatch.setattr(clock_module, "time", wall)
+    clock = ShiftedClock()
+    async with asyncio.timeout(5):
+        sleeper = asyncio.create_task(clock.sleep_until(clock.time() + 60))
+        while not sleeper.done():
+            wall.shift += 0.4  # each step alone is no jump
+            await asyncio.sleep(0.015)
+
+
 async def test_the_system_clock_leaves_no_timer_behind() -> None:
     clock = ShiftedClock()
     task = asyncio.create_task(clock.sleep_until(clock.time() + 3600))

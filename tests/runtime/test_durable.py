@@ -273,13 +273,6 @@ def test_what_is_no_file_cannot_be_read(tmp_path: Path) -> None:
         durable.read_file(tmp_path)
 
 
-def test_removing_is_durable_and_may_be_repeated(tmp_path: Path) -> None:
-    durable.write_file(tmp_path / "f", b"x")
-    durable.remove_file(tmp_path / "f")
-    durable.remove_file(tmp_path / "f")
-    assert not names(tmp_path)
-
-
 def test_folders_are_made_closed_to_others(tmp_path: Path) -> None:
     durable.make_folder(tmp_path / "a")
     durable.make_folder(tmp_path / "a")

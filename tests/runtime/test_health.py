@@ -37,19 +37,6 @@ def test_waiting_is_not_dying() -> None:
     assert not health.live
 
 
-def test_listeners_hear_of_changes_only_until_they_leave() -> None:
-    health = Health()
-    heard: list[bool] = []
-    check = health.register("datastore")
-    leave = health.on_change(lambda: heard.append(health.ready))
-    check.ok()
-    check.ok()
-    check.not_ready("busy")
-    leave()
-    check.ok()
-    assert heard == [True, False]
-
-
 def test_a_name_is_registered_once() -> None:
     health = Health()
     health.register("datastore")

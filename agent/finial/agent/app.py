@@ -116,6 +116,7 @@ def _engine(
         trust=trust,
         identity=lambda: identity.tls,
         clock=clock,
+        interval=settings.experimental.sync_interval,
     )
     client = ServerClient(connector)
     identity = AgentIdentity(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,10 +48,15 @@ class StoredSvid:
 
 
 class AgentData:
-    """`agent-data.json` in the data folder. Loading raises StorageError for a damaged file."""
+    """`agent-data.json` in the data folder. Loading raises StorageError for a damaged file.
+
+    SVID and bundle share the file and come from different tasks: one write at a time, or the later
+    would put back what the earlier has replaced.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / DATA_FILE
+        self._writing = threading.Lock()
         self._members = dict(_EMPTY_DATA) | (_read(self._path) or {})
         way_out = (
             f"move {self._path} away and attest the agent anew (a join-token agent needs a new "
@@ -85,9 +91,10 @@ class AgentData:
         self._svid = None
 
     def _write(self, **members: object) -> None:
-        updated = self._members | members
-        _write(self._path, json.dumps(updated, separators=(",", ":")).encode())
-        self._members = updated
+        with self._writing:
+            updated = self._members | members
+            _write(self._path, json.dumps(updated, separators=(",", ":")).encode())
+            self._members = updated
 
 
 class KeyStore(Protocol):

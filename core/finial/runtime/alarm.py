@@ -15,8 +15,15 @@ class Alarm:
         """End the wait that goes on, or else the next one."""
         self._rung.set()
 
-    async def wait(self, sleep: Coroutine[Any, Any, object]) -> None:
-        """Return when `sleep` (a clock's) is over or the alarm is rung, whichever is first."""
+    async def wait(self, sleep: Coroutine[Any, Any, object] | None = None) -> None:
+        """Return when the alarm is rung or `sleep` (a clock's) is over, whichever is first."""
+        if sleep is None:
+            await self._rung.wait()
+        else:
+            await self._or(sleep)
+        self._rung.clear()
+
+    async def _or(self, sleep: Coroutine[Any, Any, object]) -> None:
         waits = [asyncio.ensure_future(sleep), asyncio.ensure_future(self._rung.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -24,4 +31,3 @@ class Alarm:
             for each in waits:
                 each.cancel()
             await asyncio.wait(waits)
-        self._rung.clear()

@@ -85,9 +85,10 @@ class _JumpWatch:
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         offset = _offset()
         if abs(offset - self._offset) > self.TOLERANCE:
+            # Measured from here only now: else a clock that is slewed would never seem to jump.
+            self._offset = offset
             for sleeper in tuple(self._waiting):
                 _wake(sleeper)
-        self._offset = offset
         self._next_look = loop.call_later(self.PERIOD, self._look, loop)
 
 

@@ -63,15 +63,6 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         raise DurableError(_refused(f"cannot write {path}", error)) from error
 
 
-def remove_file(path: Path) -> None:
-    """Remove `path`, durably; a missing file is fine. Raises DurableError."""
-    try:
-        path.unlink(missing_ok=True)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise DurableError(_refused(f"cannot remove {path}", error)) from error
-
-
 def read_file(path: Path, most: int = MOST_BYTES) -> bytes | None:
     """The content of `path`, or None when there is no such file.
 

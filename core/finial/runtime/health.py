@@ -3,7 +3,7 @@
 Each part registers a named check and reports to it; gRPC health and HTTP probes read the whole.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -23,10 +23,9 @@ READY = State(live=True, ready=True)
 class Check:
     """One part's line to the registry. A new check is live and not ready."""
 
-    def __init__(self, name: str, changed: Callable[[], None]) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
         self._state = STARTING
-        self._changed = changed
 
     @property
     def state(self) -> State:
@@ -34,20 +33,15 @@ class Check:
 
     def ok(self) -> None:
         """The part works."""
-        self._become(READY)
+        self._state = READY
 
     def not_ready(self, message: str) -> None:
         """The part waits for something and will work again by itself."""
-        self._become(State(live=True, ready=False, message=message))
+        self._state = State(live=True, ready=False, message=message)
 
     def failed(self, message: str) -> None:
         """The part is beyond its own help: restart the process."""
-        self._become(State(live=False, ready=False, message=message))
-
-    def _become(self, state: State) -> None:
-        if state != self._state:
-            self._state = state
-            self._changed()
+        self._state = State(live=False, ready=False, message=message)
 
 
 class Health:
@@ -55,14 +49,12 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
-        self._listeners: list[Callable[[], None]] = []
 
     def register(self, name: str) -> Check:
         """A check of that name; ValueError when the name is taken."""
         if name in self._checks:
             raise ValueError(f"health check {name!r} is registered twice")
-        check = self._checks[name] = Check(name, self._changed)
-        self._changed()
+        check = self._checks[name] = Check(name)
         return check
 
     @property
@@ -76,12 +68,3 @@ class Health:
     def states(self) -> Mapping[str, State]:
         """Every check's state by name, in the order of registration."""
         return {name: check.state for name, check in self._checks.items()}
-
-    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` after every change; returns the function that ends it."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
-
-    def _changed(self) -> None:
-        for listener in tuple(self._listeners):
-            listener()

@@ -100,7 +100,7 @@ def test_a_folder_that_is_missing_is_told(run: Run) -> None:
     ("line", "prefix"),
     [
         ("api fetch x509", ""),
-        ("api fetch jwt -audience a", "failed to receive JWT bundles: "),
+        ("api fetch jwt -audience a", ""),
         ("api validate jwt -audience a -svid x", "unable to validate JWT SVID: "),
     ],
 )

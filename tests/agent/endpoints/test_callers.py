@@ -10,7 +10,7 @@ import pytest
 
 from finial.agent.endpoints.callers import CallerAttestor
 from finial.attestors.selector import Selector
-from finial.attestors.workload.interface import WorkloadAttestationError
+from finial.attestors.workload.interface import Workload, WorkloadAttestationError
 from finial.runtime.rpc import StatusError, TlsCaller, UnixCaller
 
 ONE = (Selector("one", "x"),)
@@ -24,7 +24,7 @@ class Known:
         self.type = "known"
         self._selectors = selectors
 
-    def attest(self, pid: int) -> tuple[Selector, ...]:  # noqa: ARG002
+    def attest(self, workload: Workload) -> tuple[Selector, ...]:  # noqa: ARG002
         return self._selectors
 
 
@@ -35,8 +35,8 @@ class Slow(Known):
         super().__init__(*selectors)
         self.fails = fails
 
-    def attest(self, pid: int) -> Awaitable[tuple[Selector, ...]]:  # type: ignore[override]
-        return self._attest(pid)
+    def attest(self, workload: Workload) -> Awaitable[tuple[Selector, ...]]:  # type: ignore[override]
+        return self._attest(workload.pid)
 
     async def _attest(self, pid: int) -> tuple[Selector, ...]:
         await asyncio.sleep(0)
@@ -46,8 +46,12 @@ class Slow(Known):
 
 
 class Failing(Known):
-    def attest(self, pid: int) -> tuple[Selector, ...]:
-        raise WorkloadAttestationError(f"cannot examine {pid}")
+    def __init__(self, *selectors: Selector) -> None:
+        super().__init__(*selectors)
+        self.type = "failing"
+
+    def attest(self, workload: Workload) -> tuple[Selector, ...]:
+        raise WorkloadAttestationError(f"cannot examine {workload.pid}")
 
 
 @contextmanager
@@ -63,7 +67,7 @@ def caller(pid: int | None = None) -> Iterator[UnixCaller]:
 def test_a_single_answer_is_passed_on_as_the_object_it_is() -> None:
     attestor = Known(*ONE)
     with caller() as me:
-        assert CallerAttestor([attestor]).attest(me) is attestor.attest(me.pid)
+        assert CallerAttestor([attestor]).attest(me) is attestor.attest(me)
 
 
 def test_several_answers_are_united() -> None:
@@ -85,6 +89,19 @@ async def test_one_that_fails_does_not_spoil_the_others() -> None:
         found = CallerAttestor([Slow(fails=True), Slow(*TWO), Failing()]).attest(me)
         assert not isinstance(found, tuple)
         assert await found == TWO
+
+
+async def test_the_log_names_the_attestor_that_failed(caplog: pytest.LogCaptureFixture) -> None:
+    slow = Slow(fails=True)
+    slow.type = "slow"
+    with caller() as me:
+        found = CallerAttestor([Failing(), slow, Slow(*TWO)]).attest(me)
+        assert not isinstance(found, tuple)
+        await found
+    assert [getattr(record, "data", {})["attestor"] for record in caplog.records] == [
+        "failing",
+        "slow",
+    ]
 
 
 async def test_when_all_fail_attestation_has_failed() -> None:

@@ -89,6 +89,7 @@ class Lab:
         self.clock = FakeClock()
         self.client = Client(self.clock)
         self.attestor = Attestor()
+        self.serving_until: float | None = None  # when the last workload's SVID expires
         self.identity = self.again()
 
     def again(self) -> AgentIdentity:
@@ -104,6 +105,7 @@ class Lab:
             key_store=DiskKeys(self.folder),
             clock=self.clock,
             rng=random.Random(3),
+            serving_until=lambda: self.serving_until,
         )
 
 
@@ -113,6 +115,7 @@ def refusal(reason: Any) -> RpcError:
     return RpcError(code, "no", ((DETAILS_KEY, pack_details(code, "no", details)),))
 
 
+UNAVAILABLE = RpcError(grpc.StatusCode.UNAVAILABLE, "away")
 MUST_ATTEST = refusal(types.PermissionDeniedDetails.AGENT_NOT_ATTESTED)
 
 
@@ -236,7 +239,7 @@ async def test_evidence_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> N
 async def test_an_expired_svid_is_replaced_by_attesting_again(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     await lab.identity.establish()
-    lab.client.error = RpcError(grpc.StatusCode.UNAVAILABLE, "away")
+    lab.client.error = UNAVAILABLE
     task = asyncio.create_task(lab.identity.run())
     await pass_time(lab.clock, 700, step=10)
     assert lab.identity.expired()
@@ -253,3 +256,62 @@ async def test_one_that_cannot_attest_again_gives_up_with_its_svid(tmp_path: Pat
     with pytest.raises(AgentRejected):
         await lab.identity.react(MUST_ATTEST, lab.identity.generation)
     assert AgentData(tmp_path).svid is None
+
+
+async def test_a_node_without_an_svid_is_back_within_5_s_of_its_server(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.client.error = UNAVAILABLE
+    task = asyncio.create_task(lab.identity.establish())
+    await pass_time(lab.clock, 300, step=10)
+    lab.client.error = None
+    await pass_time(lab.clock, 5, step=1)
+    await asyncio.wait_for(task, 5)
+
+
+@pytest.mark.parametrize("away_until", [40, 44, 46, 50, 53])
+async def test_an_outage_shorter_than_the_rest_of_its_life_costs_no_agent(
+    tmp_path: Path, away_until: int
+) -> None:
+    lab = Lab(tmp_path)
+    lab.client.reattestable, lab.client.ttl = False, 60
+    await lab.identity.establish()
+    first = lab.identity.svid
+    lab.client.error = UNAVAILABLE
+    task = asyncio.create_task(lab.identity.run())
+    await pass_time(lab.clock, away_until, step=1)
+    lab.client.error = None
+    await pass_time(lab.clock, 59 - away_until, step=1)
+    await eventually(lambda: lab.identity.svid is not first)
+    task.cancel()
+
+
+async def test_a_clock_that_runs_ahead_for_a_while_costs_no_agent(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.client.reattestable = False
+    await lab.identity.establish()
+    first = lab.identity.svid
+    lab.serving_until = lab.clock.time() + 10_000
+    lab.client.error = UNAVAILABLE
+    task = asyncio.create_task(lab.identity.run())
+    await pass_time(lab.clock, 10, step=5)
+    lab.clock.jump(5000)
+    await pass_time(lab.clock, 60, step=5)
+    lab.clock.jump(-5000)
+    lab.client.error = None
+    await pass_time(lab.clock, 400, step=5)
+    await eventually(lambda: lab.identity.svid is not first)
+    task.cancel()
+
+
+async def test_an_svid_that_expired_by_the_nodes_clock_stays_on_disk(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    lab.client.reattestable = False
+    await lab.identity.establish()
+    lab.client.error = UNAVAILABLE
+    lab.clock.jump(700)
+    with pytest.raises(AgentRejected, match="has expired"):
+        await asyncio.wait_for(lab.identity.run(), 5)
+    lab.clock.jump(-700)
+    again = lab.again()
+    again.load()
+    assert not again.expired()

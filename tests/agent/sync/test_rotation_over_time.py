@@ -113,7 +113,7 @@ async def test_beyond_its_life_an_svid_is_withdrawn_and_comes_back_with_the_serv
         assert holder.error is not None
         assert holder.error.code() is grpc.StatusCode.UNAVAILABLE
         await server.start()
-        await pass_time(clock, 6, step=1)
+        await pass_time(clock, 5, step=1)
         assert len((await running.fetch()).svids) == 2
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
+from finial.agent import keys
 from finial.agent.errors import (
     AgentBanned,
     AgentRejected,
@@ -447,3 +449,22 @@ async def test_the_token_stands_in_no_log_line(
         await ended(running)
     assert "s3cret" not in caplog.text
     assert not [r for r in caplog.records if "s3cret" in str(getattr(r, "data", ""))]
+
+
+async def test_rsa_keys_are_made_beside_the_loop_that_serves_workloads(
+    tmp_path: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makers = []
+
+    def new_key(key_type: keys.KeyType = keys.KeyType.EC_P256) -> keys.PrivateKey:
+        if key_type is keys.KeyType.RSA_2048:
+            makers.append(threading.current_thread())
+        return made(key_type)
+
+    made = keys.new_key
+    monkeypatch.setattr(keys, "new_key", new_key)
+    server.add_entry("e1", "/w", MY_UID)
+    async with agent(tmp_path, server, workload_x509_svid_key_type='"rsa-2048"') as running:
+        await running.fetch()
+    assert makers
+    assert threading.main_thread() not in makers

@@ -101,7 +101,32 @@ async def test_a_refresh_that_fails_is_nobodys_error_while_the_token_is_valid() 
     for _ in range(3):
         assert lab.at_once() == "token-1"
         await settle()
+        await lab.clock.advance(1)
     assert lab.server.calls == 4
+
+
+async def test_a_server_that_is_away_is_not_asked_again_for_each_caller() -> None:
+    lab = Lab()
+    await lab.get()
+    lab.server.error = UNAVAILABLE
+    await lab.clock.advance(200)
+    for _ in range(100):
+        assert lab.at_once() == "token-1"
+        await settle()
+    assert lab.server.calls == 2
+
+
+async def test_a_refusal_of_one_identity_does_not_keep_the_others_from_being_refreshed() -> None:
+    lab = Lab()
+    await lab.get()
+    await lab.clock.advance(200)
+    lab.server.error = RpcError(grpc.StatusCode.PERMISSION_DENIED, "not this one")
+    with pytest.raises(TokenUnavailableError):
+        await lab.get(entry=replace(ENTRY, id="e2", spiffe_id=SpiffeId("spiffe://example.org/x")))
+    lab.server.error = None
+    assert lab.at_once() == "token-1"
+    await settle()
+    assert lab.at_once() == "token-3"
 
 
 async def test_in_its_last_tenth_the_caller_waits_and_gets_the_fresh_one() -> None:
@@ -121,6 +146,33 @@ async def test_in_its_last_tenth_the_old_one_must_do_if_the_server_is_away() -> 
     await lab.clock.advance(29)
     with pytest.raises(TokenUnavailableError, match="could not fetch JWT-SVID: server is away"):
         await lab.get()
+
+
+async def test_in_its_last_tenth_a_silent_server_is_waited_for_only_for_a_moment() -> None:
+    lab = Lab()
+    await lab.get()
+    await lab.clock.advance(271)
+    lab.server.gate.clear()
+    waiting = asyncio.create_task(lab.get())
+    await lab.clock.advance(1.9)
+    assert not waiting.done()
+    await lab.clock.advance(0.1)
+    assert await waiting == "token-1"
+    lab.server.gate.set()
+    await settle()
+    assert lab.at_once() == "token-2"
+
+
+async def test_a_token_that_expires_while_its_successor_is_waited_for_is_not_handed_out() -> None:
+    lab = Lab()
+    await lab.get()
+    await lab.clock.advance(299)
+    lab.server.gate.clear()
+    waiting = asyncio.create_task(lab.get())
+    await lab.clock.advance(5)
+    assert not waiting.done()
+    lab.server.gate.set()
+    assert await waiting == "token-2"
 
 
 async def test_callers_of_one_token_share_one_order() -> None:

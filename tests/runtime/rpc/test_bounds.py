@@ -20,6 +20,7 @@ from h2.events import (
 from finial.runtime.clock import SystemClock
 from finial.runtime.rpc import Limits, OpenGate, Server
 from finial.runtime.rpc.framing import MessageReader
+from finial.runtime.rpc.stream import Stream
 from tests.fakes.clock import FakeClock, settle
 from tests.runtime.rpc.echo import Echo, Stub
 from tests.runtime.rpc.wire import Wire, request, until
@@ -38,6 +39,18 @@ def serving(echo: Echo, clock: FakeClock, **limits: float | None) -> Server:
     server = Server(clock=clock, gate=OpenGate(), limits=Limits(**limits))  # type: ignore[arg-type]
     echo.register(server)
     return server
+
+
+class Spy:
+    """Notes that a stream was given its turn."""
+
+    def __init__(self, stream: Stream, pumped: list[int]) -> None:
+        self.stream_id = stream.stream_id
+        self._stream, self._pumped = stream, pumped
+
+    def pump(self) -> None:
+        self._pumped.append(self.stream_id)
+        self._stream.pump()
 
 
 async def code_of(wire: Wire, stream_id: int) -> str:
@@ -308,7 +321,7 @@ async def test_a_window_settled_late_reaches_open_streams(wire: Wire, echo: Echo
 
 
 async def test_calls_survive_resets_in_any_order(wire: Wire, echo: Echo) -> None:
-    for _ in range(200):
+    for _ in range(1100):
         stream_id = wire.call(b"x", path=b"/test.Echo/Watch")
         wire.h2.reset_stream(stream_id)
         wire.flush()
@@ -316,7 +329,44 @@ async def test_calls_survive_resets_in_any_order(wire: Wire, echo: Echo) -> None
     connection = echo.contexts[-1]._connection
     assert not connection.streams
     assert not connection.engine.streams
-    assert len(connection.engine._closed_streams) <= 64
+    assert len(connection.engine._closed_streams) == Limits().max_concurrent_streams
+
+
+async def test_a_window_that_frees_no_stream_looks_at_none(wire: Wire, echo: Echo) -> None:
+    wire.h2.update_settings({4: 0})
+    for _ in range(20):
+        wire.call(bytes(50), path=b"/test.Echo/Watch")
+    await until(lambda: len(echo.contexts) == 20)
+    connection = echo.contexts[-1]._connection
+    pumped: list[int] = []
+    for waiting in (connection._blocked, connection._shut):
+        waiting.update({key: Spy(stream, pumped) for key, stream in waiting.items()})
+    wire.h2.increment_flow_control_window(1)
+    wire.flush()
+    wire.h2.ping(b"8 bytes!")
+    wire.flush()
+    await wire.until(PingAckReceived)
+    assert not pumped
+    wire.h2.increment_flow_control_window(7, 5)
+    wire.flush()
+    assert (await wire.until(DataReceived, stream_id=5)).data == b"\0\0\0\0\x32\0\0"
+    assert pumped == [5]
+
+
+async def test_a_connections_window_goes_round_among_streams(wire: Wire, echo: Echo) -> None:
+    full = 65_535
+    wire.h2.update_settings({4: 1_000_000})
+    first = wire.call(str(full - 5).encode(), path=b"/test.Echo/Flood")
+    got = 0
+    while got < full:
+        got += len((await wire.until(DataReceived, stream_id=first)).data)
+    others = [wire.call(bytes(5), path=b"/test.Echo/Watch") for _ in range(3)]
+    await until(lambda: len(echo.contexts) == 4)
+    for _ in others:
+        wire.h2.increment_flow_control_window(20)
+        wire.flush()
+    for other in others:
+        assert len((await wire.until(DataReceived, stream_id=other)).data) == 10
 
 
 async def test_late_frames_of_a_closed_stream_are_no_error(wire: Wire) -> None:

@@ -228,3 +228,35 @@ def test_heads_are_kept_in_bounds_and_none_with_metadata() -> None:
         client.reset_stream(5 + 2 * number)
     engine.receive(client.data_to_send())
     assert 1 <= len(heads._heads) <= 256
+
+
+def test_streams_refused_for_their_number_leave_no_trace_behind() -> None:
+    engine, _, client = pair(Engine, max_concurrent_streams=1)
+    client.remote_settings[3] = 10_000
+    client.remote_settings.acknowledge()
+    for number in range(3000):
+        client.send_headers(1 + 2 * number, request())
+        engine.receive(client.data_to_send())
+    assert len(engine.streams) == 1
+    assert len(engine._closed_streams) <= 1024
+
+
+def test_answers_that_cross_our_resets_are_no_error() -> None:
+    ear = Ear()
+    client = Engine(ear, Limits(), HeadCache(), client=True)
+    server = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+    client.initiate_connection()
+    server.initiate_connection()
+    opened = [1 + 2 * number for number in range(100)]
+    client.receive(server.data_to_send())
+    for stream_id in opened:
+        client.open_request(stream_id, tuple(request()))
+    server.receive_data(bytes(client.take() or b""))
+    for stream_id in opened:
+        server.send_headers(
+            stream_id, [(b":status", b"200"), (b"grpc-status", b"0")], end_stream=True
+        )
+        client.reset(stream_id, 8)
+    client.receive(server.data_to_send())
+    assert not client.closed
+    assert not [what for what in ear.heard if what[0] == "on_response"]

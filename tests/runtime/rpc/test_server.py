@@ -249,6 +249,33 @@ async def test_the_gate_is_asked_and_told_exactly_once(folder: Path, echo: Echo)
     await server.drain(0)
 
 
+async def test_a_malformed_request_of_a_stream_is_its_callers_fault(
+    folder: Path, echo: Echo, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def read(_requests: object, context: Any) -> bytes:
+        await context.read()
+        return b""
+
+    server = Server(clock=SystemClock(), gate=OpenGate())
+    parse = health_pb2.HealthCheckRequest.FromString
+    server.add_registered_method_handlers(
+        "test.Typed",
+        {
+            "Iterate": grpc.stream_unary_rpc_method_handler(echo.total, parse),
+            "Read": grpc.stream_unary_rpc_method_handler(read, parse),
+        },
+    )
+    await server.listen_unix(folder / "typed", mode=0o600)
+    async with grpc.aio.insecure_channel(f"unix:{folder / 'typed'}") as channel:
+        for name in ("Iterate", "Read"):
+            call: Any = channel.stream_unary(f"/test.Typed/{name}")
+            error = await error_of(call(iter([b"\xff"])))
+            assert error.code() is grpc.StatusCode.INTERNAL
+            assert error.details() == "malformed request message"
+    await server.drain(0)
+    assert not [record for record in caplog.records if record.name.startswith("finial")]
+
+
 async def test_a_push_stream_sends_when_told_and_ends_when_told(stub: Stub, echo: Echo) -> None:
     call = stub.Watch(b"first")
     assert await call.read() == b"first"

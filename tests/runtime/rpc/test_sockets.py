@@ -1,6 +1,8 @@
+import errno
 import os
 import socket
 import stat
+import struct
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,29 @@ def test_a_pidfd_can_be_opened_where_the_kernel_gives_none() -> None:
     assert fd is not None
     os.close(fd)
     assert start_time(os.getpid()) is not None
+
+
+class Accepted:
+    """A socket whose peer had this process's PID, on a kernel that gives no pidfd for it."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def getsockopt(self, _level: int, option: int, size: int = 0) -> bytes:
+        if option == socket.SO_PEERCRED:
+            return struct.pack("3i", os.getpid(), 0, 0)[:size]
+        raise OSError(self._number, os.strerror(self._number))
+
+
+@pytest.mark.parametrize("number", [errno.ESRCH, errno.EINVAL])
+def test_a_caller_that_is_gone_is_not_pinned_to_whoever_has_its_pid(number: int) -> None:
+    assert unix_caller(Accepted(number)).pidfd is None  # type: ignore[arg-type]
+
+
+def test_a_caller_is_pinned_by_its_pid_where_the_kernel_knows_no_better() -> None:
+    caller = unix_caller(Accepted(errno.ENOPROTOOPT))  # type: ignore[arg-type]
+    assert caller.pidfd is not None
+    os.close(caller.pidfd)
 
 
 def test_a_process_that_is_gone_has_no_pidfd() -> None:

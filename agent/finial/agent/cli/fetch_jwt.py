@@ -20,8 +20,7 @@ async def fetch(call: Call) -> None:
         raise FailureError("audience must be specified")
     stub = SpiffeWorkloadAPIStub(call.channel)
     stream = stub.FetchJWTBundles(JWTBundlesRequest(), metadata=HEADER, timeout=timeout(call))
-    with call.doing("failed to receive JWT bundles: "):
-        bundles = await first(stream)
+    bundles = await first(stream)
     request = JWTSVIDRequest(audience=audience, spiffe_id=call.values.text("spiffeID"))
     svids = await stub.FetchJWTSVID(request, metadata=HEADER, timeout=timeout(call))
     if call.values.text("format") == "json":

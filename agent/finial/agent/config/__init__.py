@@ -10,20 +10,13 @@ from pathlib import Path
 
 from finial.agent.config.plugins import KINDS, DiskKeyManager, MemoryKeyManager
 from finial.agent.config.rules import complaints
-from finial.agent.config.settings import (
-    ADMIN_SOCKET_MODE,
-    PUBLIC_SOCKET_MODE,
-    AgentSettings,
-    Sds,
-)
+from finial.agent.config.settings import AgentSettings, Sds
 from finial.runtime.config import Document, Problem, Reader, Section, load_file, only, read_plugins
 from finial.runtime.config.document import Node, as_table, overridden
 from finial.runtime.config.sections import read_file
 from finial.runtime.secret import Secret
 
 __all__ = [
-    "ADMIN_SOCKET_MODE",
-    "PUBLIC_SOCKET_MODE",
     "AgentConfig",
     "AgentSettings",
     "DiskKeyManager",

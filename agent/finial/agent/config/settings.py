@@ -21,8 +21,6 @@ from finial.runtime.config.fields import (
 from finial.runtime.config.schema import Section, Unserved
 from finial.runtime.config.sections import OFF, LoggedSection
 
-PUBLIC_SOCKET_MODE = 0o777
-ADMIN_SOCKET_MODE = 0o600
 DEFAULT_CACHE_SIZE = 1000
 NO_SDS = "Envoy SDS is not served"
 
@@ -68,7 +66,7 @@ class AgentExperimental(Section):
     }
     no_effect: ClassVar = {
         "use_sync_authorized_entries": "the agent uses what the server offers",
-        "jwt_svid_cache_hit_timeout": "a JWT-SVID in the cache is answered at once",
+        "jwt_svid_cache_hit_timeout": "a valid JWT-SVID in the cache is answered within 2 s",
     }
 
     sync_interval: PositiveDuration = 5.0
@@ -94,7 +92,8 @@ class AgentSettings(LoggedSection):
     no_effect: ClassVar = {
         **LoggedSection.no_effect,
         "rebootstrap_delay": "the agent does not bootstrap again by itself",
-        "log_selectors": "selectors are logged at debug",
+        "log_selectors": "selectors are not logged",
+        "admin_socket_path": "the agent has no admin API",
         "sds": NO_SDS,
         "disable_sds_api": NO_SDS,
     }

@@ -42,25 +42,31 @@ class CallerAttestor:
         """
         if not isinstance(caller, UnixCaller):
             raise _failed()
+        asked: list[WorkloadAttestor] = []
         found: list[Selectors | Awaitable[Selectors]] = []
         for attestor in self._attestors:
             try:
-                found.append(attestor.attest(caller.pid))
+                found.append(attestor.attest(caller))
             except WorkloadAttestationError as error:
                 _note(attestor, caller, error)
+            else:
+                asked.append(attestor)
         if len(found) == 1 and isinstance(found[0], tuple):
             _verify_alive(caller)
             return found[0]
         if all(isinstance(one, tuple) for one in found):
             return _union(caller, [one for one in found if isinstance(one, tuple)])
-        return self._attest_later(caller, found)
+        return self._attest_later(caller, asked, found)
 
     async def _attest_later(
-        self, caller: UnixCaller, found: Sequence[Selectors | Awaitable[Selectors]]
+        self,
+        caller: UnixCaller,
+        asked: Sequence[WorkloadAttestor],
+        found: Sequence[Selectors | Awaitable[Selectors]],
     ) -> Selectors:
         results = await asyncio.gather(*(_value(one) for one in found), return_exceptions=True)
         good = []
-        for attestor, result in zip(self._attestors, results, strict=False):
+        for attestor, result in zip(asked, results, strict=True):
             if isinstance(result, WorkloadAttestationError):
                 _note(attestor, caller, result)
             elif isinstance(result, BaseException):

@@ -17,6 +17,7 @@ from finial.agent.endpoints import validation
 from finial.agent.endpoints.streams import FanOut, TopicStream
 from finial.agent.sync.readiness import Phase
 from finial.agent.sync.tokens import TokenUnavailableError
+from finial.agent.sync.waiting import first_of
 from finial.api.workload import workload_pb2 as pb
 from finial.api.workload import workload_pb2_grpc as pb_grpc
 from finial.runtime.rpc import StatusError
@@ -190,21 +191,12 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
         """Wait for the caller's selectors and, for a moment, for the agent's first sync."""
         attested = selectors if isinstance(selectors, tuple) else await selectors
         if self._readiness.phase is Phase.STARTING:
-            await self._first_sync()
+            await first_of(self._readiness.settled(), self._clock.sleep(START_PATIENCE))
         if not self._workloads.synced:
             raise StatusError(
                 grpc.StatusCode.UNAVAILABLE, "agent has not synchronised with its server yet"
             )
         return attested
-
-    async def _first_sync(self) -> None:
-        settled = asyncio.ensure_future(self._readiness.settled())
-        patience = asyncio.ensure_future(self._clock.sleep(START_PATIENCE))
-        try:
-            await asyncio.wait({settled, patience}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            settled.cancel()
-            patience.cancel()
 
 
 async def _await_tokens(

@@ -55,7 +55,7 @@ class SyncEngine:
             clock=clock,
             rng=rng,
             key_type=key_type,
-            stored=self.expiry.bell.ring,
+            stored=self.expiry.alarm.ring,
         )
         self.tokens = TokenIssuer(shelf=shelf, client=client, identity=identity, clock=clock)
         self.poller = Poller(
@@ -67,11 +67,11 @@ class SyncEngine:
             readiness=readiness,
             clock=clock,
             rng=rng,
-            changed=self.svids.bell.ring,
+            changed=self.svids.alarm.ring,
             interval=interval,
             version=version,
         )
-        workloads.on_work = self.svids.bell.ring
+        workloads.on_work = self.svids.alarm.ring
 
     async def run(self) -> None:
         """Run until cancelled. Raises AgentError when the agent cannot go on."""

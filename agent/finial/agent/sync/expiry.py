@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from finial.agent.sync.waiting import Bell
+from finial.runtime.alarm import Alarm
 from finial.runtime.logging import log
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 class ExpiryWatch:
-    """Sleeps until the next SVID expires; `bell` is rung when that time may have come nearer."""
+    """Sleeps until the next SVID expires; `alarm` is rung when that time may have come nearer."""
 
     def __init__(self, workloads: Workloads, clock: Clock) -> None:
         self._workloads = workloads
         self._clock = clock
-        self.bell = Bell()
+        self.alarm = Alarm()
 
     async def run(self) -> None:
         """Withdraw for ever."""
@@ -31,6 +31,6 @@ class ExpiryWatch:
                 log(logger, logging.ERROR, "X.509-SVIDs expired and were withdrawn", count=count)
             expiry = self._workloads.next_expiry()
             if expiry is None:
-                await self.bell.wait()
+                await self.alarm.wait()
             else:
-                await self.bell.wait(self._clock.sleep_until(expiry))
+                await self.alarm.wait(self._clock.sleep_until(expiry))

@@ -24,8 +24,8 @@ from finial.agent.errors import (
 from finial.agent.storage import StoredSvid
 from finial.agent.sync.refusal import Refusal, refusal_of
 from finial.agent.sync.server import ProtocolError
-from finial.agent.sync.waiting import Bell
 from finial.attestors.node.interface import AttestError, AttestReason
+from finial.runtime.alarm import Alarm
 from finial.runtime.backoff import Backoff
 from finial.runtime.logging import log
 from finial.runtime.rpc import RpcError, TlsIdentity
@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_BASE = 1.0
 RETRY_CAP = 30.0
+ATTEST_CAP = 4.0  # a node without an SVID serves nothing: it is back within 5 s of its server
 
 # The server has judged the evidence: showing it again would change nothing.
 _VERDICTS = frozenset(
@@ -96,7 +97,7 @@ class AgentIdentity:
         self.reattestable = False
         self.generation = 0
         self._rotate_at = 0.0
-        self._taken = Bell()
+        self._taken = Alarm()
 
     def expired(self) -> bool:
         """Whether there is no SVID that the server would take."""
@@ -133,7 +134,7 @@ class AgentIdentity:
 
     async def run(self) -> None:
         """Renew whenever it is time, for ever. Raises AgentError when the agent has to give up."""
-        backoff = self._backoff()
+        backoff = self._backoff(RETRY_CAP)
         while True:
             await self._due()
             generation = self.generation
@@ -146,9 +147,14 @@ class AgentIdentity:
                 if self.expired():
                     await self._replace_expired()
                 else:
-                    await backoff.wait()
+                    await self._clock.sleep(min(backoff.next_delay(), self._most_to_wait()))
             else:
                 backoff.reset()
+
+    def _most_to_wait(self) -> float:
+        """Seconds: a quarter of what is left, so that no pause outlasts the SVID."""
+        left = self.svid.not_after - self._clock.time() if self.svid else 0.0
+        return max(left / 4, RETRY_BASE)
 
     async def _due(self) -> None:
         """Wait until the SVID in use, whichever that is by then, is due for renewal."""
@@ -186,26 +192,35 @@ class AgentIdentity:
     async def _replace_expired(self) -> None:
         """Deal with an SVID that expired while the server was away.
 
-        When the attestor cannot attest again, what workloads hold is served to its end first.
+        When the attestor cannot attest again, what workloads hold is served to its end first. The
+        SVID stays on disk: that it has expired is the word of this node's clock, which may be wrong
+        and corrected.
         """
-        keep_until = self._serving_until()
-        if not self.reattestable and keep_until is not None:
-            log(
-                logger,
-                logging.ERROR,
-                "agent SVID has expired and this agent cannot attest again; "
-                "serving what is left, then stopping",
-            )
-            await self._clock.sleep_until(keep_until)
-        await self._attest_again("the agent's SVID has expired", self.generation)
+        why = "the agent's SVID has expired"
+        if self.reattestable:
+            await self._attest_again(why, self.generation)
+            return
+        log(
+            logger,
+            logging.ERROR,
+            "agent SVID has expired and this agent cannot attest again; "
+            "serving what is left, then stopping",
+        )
+        while (left := self._left_to_serve()) > 0:
+            await self._clock.sleep(min(left, RETRY_CAP))
+            if not self.expired():
+                return  # the clock was wrong
+        raise _lost(why)
+
+    def _left_to_serve(self) -> float:
+        """Seconds until the last SVID that a workload holds expires; 0 when there is none."""
+        until = self._serving_until()
+        return 0.0 if until is None else until - self._clock.time()
 
     async def _attest_again(self, why: str, generation: int) -> None:
         if not self.reattestable:
             await self._forget()
-            raise AgentRejected(
-                f"{why}; its attestor cannot attest again by itself. "
-                "Start it with new evidence (for join_token: a new token)"
-            )
+            raise _lost(why)
         log(logger, logging.WARNING, "attesting again", reason=why)
         await self._attest_until_judged(generation)
 
@@ -221,7 +236,7 @@ class AgentIdentity:
             await self._adopt(chain, key, reattestable=False)
 
     async def _attest_until_judged(self, generation: int) -> None:
-        backoff = self._backoff()
+        backoff = self._backoff(ATTEST_CAP)
         while True:
             try:
                 async with self._lock:
@@ -293,11 +308,18 @@ class AgentIdentity:
         except StorageError as error:
             log(logger, logging.ERROR, "agent SVID was not deleted from disk", error=str(error))
 
-    def _backoff(self) -> Backoff:
-        return Backoff(self._clock, self._rng, base=RETRY_BASE, cap=RETRY_CAP)
+    def _backoff(self, cap: float) -> Backoff:
+        return Backoff(self._clock, self._rng, base=RETRY_BASE, cap=cap)
 
 
 def _refused(error: RpcError) -> AgentError:
     if refusal_of(error) is Refusal.BANNED:
         return AgentBanned(f"server refused the attestation: {error.details()}")
     return AttestationRefused(f"server refused the attestation: {error.details()}")
+
+
+def _lost(why: str) -> AgentRejected:
+    return AgentRejected(
+        f"{why}; its attestor cannot attest again by itself. "
+        "Start it with new evidence (for join_token: a new token)"
+    )

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_INTERVAL = 5.0
 RETRY_BASE = 0.5
+RETRY_CAP = 4.0  # with its jitter below 5 s: so long after the server all is well again
 MAX_FEDERATED_CALLS = 10
 _JITTER = 0.05
 
@@ -73,8 +74,8 @@ class Poller:
 
     async def run(self) -> None:
         """Sync for ever. Raises AgentError when the server has given the agent up."""
-        cap = max(self._interval, RETRY_BASE)
-        backoff = Backoff(self._clock, self._rng, base=min(RETRY_BASE, cap), cap=cap)
+        cap = min(max(self._interval, RETRY_BASE), RETRY_CAP)
+        backoff = Backoff(self._clock, self._rng, base=RETRY_BASE, cap=cap)
         again = False
         while True:
             generation = self._identity.generation

@@ -10,7 +10,7 @@ import grpc
 
 from finial.agent import keys, rotation
 from finial.agent.sync.server import MAX_BATCH, ProtocolError, Unissued
-from finial.agent.sync.waiting import Bell
+from finial.runtime.alarm import Alarm
 from finial.runtime.backoff import Backoff
 from finial.runtime.logging import log
 from finial.runtime.rpc import RpcError
@@ -33,8 +33,9 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 RETRY_BASE = 0.5
-RETRY_CAP = 5.0
-# Keys and requests for more than this at once would hold up every caller of the Workload API.
+RETRY_CAP = 4.0
+# Keys and requests for more than this at once would hold up every caller of the Workload API; a
+# single RSA key (0.1 s) does.
 _ON_THE_LOOP = 50
 
 _NOT_FOR_ITS_SIZE = frozenset(
@@ -50,7 +51,7 @@ _NOT_FOR_ITS_SIZE = frozenset(
 class SvidIssuer:
     """Keeps the cache's X.509-SVIDs fresh.
 
-    `bell` is rung when something may have become due; `stored` is called when SVIDs have come in.
+    `alarm` is rung when something may have become due; `stored` is called when SVIDs have come in.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class SvidIssuer:
         self._rng = rng
         self._key_type = key_type
         self._stored = stored
-        self.bell = Bell()
+        self.alarm = Alarm()
 
     async def run(self) -> None:
         """Order what is due, wait for the next, for ever. Raises AgentError."""
@@ -83,14 +84,14 @@ class SvidIssuer:
             elif await self._issue(due):
                 backoff.reset()
             else:
-                await self.bell.wait(self._clock.sleep(backoff.next_delay()))
+                await self.alarm.wait(self._clock.sleep(backoff.next_delay()))
 
     async def _wait_for_work(self) -> None:
         rotation_at = self._workloads.next_rotation()
         if rotation_at is None:
-            await self.bell.wait()
+            await self.alarm.wait()
         else:
-            await self.bell.wait(self._clock.sleep_until(rotation_at))
+            await self.alarm.wait(self._clock.sleep_until(rotation_at))
 
     async def _issue(self, due: Sequence[Entry]) -> bool:
         """Order all of them; return whether every order was filled."""
@@ -113,7 +114,8 @@ class SvidIssuer:
         return filled
 
     async def _issue_batch(self, batch: Sequence[Entry]) -> bool:
-        orders = await _inline_or_thread(self._make_orders, batch)
+        slow = self._key_type is keys.KeyType.RSA_2048
+        orders = await _inline_or_thread(self._make_orders, batch, most=0 if slow else _ON_THE_LOOP)
         results = await self._client.x509_svids(
             [(entry.id, csr) for entry, (_, csr) in zip(batch, orders, strict=True)]
         )
@@ -157,8 +159,10 @@ class SvidIssuer:
         log(logger, logging.ERROR, "X.509-SVIDs were not issued", count=len(due), error=str(error))
 
 
-async def _inline_or_thread(work: Callable[[Sequence[A]], R], items: Sequence[A]) -> R:
-    if len(items) <= _ON_THE_LOOP:
+async def _inline_or_thread(
+    work: Callable[[Sequence[A]], R], items: Sequence[A], most: int = _ON_THE_LOOP
+) -> R:
+    if len(items) <= most:
         return work(items)
     return await asyncio.to_thread(work, items)
 

@@ -1,7 +1,8 @@
 """JWT-SVIDs for callers: from the cache while they are good, from the server when they are not.
 
 Past half of its life a token is still handed out, and a fresh one is fetched behind the caller's
-back; in its last tenth the caller waits for the server, and gets the old one only if that fails.
+back; in its last tenth the caller waits for the server a moment, and gets the old one only if that
+fails. While the server cannot be had it is not asked again for each caller of a valid token.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+import grpc
+
 from finial.agent.cache.tokens import HeldToken, TokenShelf, token_key
 from finial.agent.sync.server import ProtocolError
+from finial.agent.sync.waiting import first_of
 from finial.runtime.logging import log
 from finial.runtime.rpc import RpcError
 
@@ -24,6 +28,12 @@ if TYPE_CHECKING:
     from finial.runtime.clock import Clock
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 2.0
+"""Seconds that a caller waits for a token's successor while the token itself is still valid."""
+REST = 1.0
+"""Seconds without a refresh after one for which the server could not be had."""
+_AWAY = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
 class TokenUnavailableError(Exception):
@@ -46,6 +56,7 @@ class TokenIssuer:
         self._identity = identity
         self._clock = clock
         self._under_way: dict[bytes, asyncio.Task[HeldToken]] = {}
+        self._rest_until = clock.monotonic()
         self._failure: asyncio.Future[None] | None = None
 
     async def run(self) -> None:
@@ -70,21 +81,21 @@ class TokenIssuer:
         held = self._shelf.get(key, now)
         if held is None:
             return self._wait_for(key, entry, audience)
+        if not held.wants_refresh(now) or self._clock.monotonic() < self._rest_until:
+            return held
         if held.nearly_expired(now):
             return self._wait_or(held, key, entry, audience)
-        if held.wants_refresh(now):
-            _ = self._order(key, entry, audience)
+        _ = self._order(key, entry, audience)
         return held
 
     async def _wait_or(
         self, held: HeldToken, key: bytes, entry: Entry, audience: Sequence[str]
     ) -> HeldToken:
-        try:
-            return await self._wait_for(key, entry, audience)
-        except TokenUnavailableError:
-            if held.valid(self._clock.time()):
-                return held
-            raise
+        order = self._order(key, entry, audience)
+        await first_of(asyncio.wait({order}), self._clock.sleep(PATIENCE))
+        if held.valid(self._clock.time()) and not _filled(order):
+            return held
+        return await asyncio.shield(order)
 
     def _wait_for(
         self, key: bytes, entry: Entry, audience: Sequence[str]
@@ -129,7 +140,16 @@ class TokenIssuer:
                 return await self._client.jwt_svid(entry, audience)
         except RpcError as error:
             reason = error.details() or error.code().name
+            if error.code() in _AWAY:
+                self._rest_until = self._clock.monotonic() + REST
         except ProtocolError as error:
             reason = str(error)
         log(logger, logging.ERROR, "JWT-SVID was not issued", entry_id=entry.id, error=reason)
         raise TokenUnavailableError(f"could not fetch JWT-SVID: {reason}")
+
+
+def _filled(order: asyncio.Task[HeldToken]) -> bool:
+    """Whether there is something to be had from an order: its token, or a verdict on the agent."""
+    if not order.done() or order.cancelled():
+        return False
+    return not isinstance(order.exception(), TokenUnavailableError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
@@ -11,27 +11,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Bell:
-    """Rung from anywhere on the loop; the one task that waits misses no ring."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def ring(self) -> None:
-        self._event.set()
-
-    async def wait(self, timer: Coroutine[None, None, None] | None = None) -> bool:
-        """Return True when the bell has rung, False when the timer ended before."""
-        if timer is None:
-            await self._event.wait()
-        else:
-            await _first(self._event.wait(), timer)
-        rung = self._event.is_set()
-        self._event.clear()
-        return rung
-
-
-async def _first(*coroutines: Coroutine[None, None, object]) -> None:
+async def first_of(*coroutines: Coroutine[Any, Any, object]) -> None:
+    """Run them side by side until one has ended; its failure is raised, the others cancelled."""
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -106,4 +106,4 @@ class AgentHost:
     """What the agent lends to the proving half of an attestor."""
 
     trust_domain: TrustDomain
-    join_token: str = ""
+    join_token: str = field(default="", repr=False)

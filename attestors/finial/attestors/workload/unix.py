@@ -22,6 +22,8 @@ from finial.attestors.workload.interface import WorkloadAttestationError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from finial.attestors.workload.interface import Workload
+
 TYPE = "unix"
 _STATUS_BYTES = 8192
 _CHUNK_BYTES = 1 << 20
@@ -51,6 +53,15 @@ def default_proc() -> Path:
     return Path(os.environ.get("HOST_PROC") or "/proc")
 
 
+class _Known(NamedTuple):
+    """What is known of one set of credentials, until the accounts may have changed."""
+
+    until: float
+    uid: int
+    gid: int
+    selectors: tuple[Selector, ...]
+
+
 class UnixAttestor:
     """Attests by /proc; plain credentials cost one read, answered without waiting."""
 
@@ -70,26 +81,38 @@ class UnixAttestor:
         self._accounts = accounts or Accounts(monotonic)
         # By the raw lines of the status file: equal lines have equal selectors, and the same
         # tuple object for equal callers lets the cache behind recognise them without hashing.
-        self._known: dict[bytes, tuple[float, tuple[Selector, ...]]] = {}
+        self._known: dict[bytes, _Known] = {}
 
-    def attest(self, pid: int) -> tuple[Selector, ...] | Awaitable[tuple[Selector, ...]]:
+    def attest(self, workload: Workload) -> tuple[Selector, ...] | Awaitable[tuple[Selector, ...]]:
         if self._settings.discover_workload_path:
-            return self._attest_program(pid)
-        return self._attest_credentials(pid)
+            return self._attest_program(workload)
+        return self._attest_credentials(workload)
 
-    def _attest_credentials(self, pid: int) -> tuple[Selector, ...]:
-        lines = self._read_credentials(pid)
+    def _attest_credentials(self, workload: Workload) -> tuple[Selector, ...]:
+        lines = self._read_credentials(workload.pid)
         known = self._known.get(lines)
         now = self._monotonic()
-        if known is not None and known[0] > now:
-            return known[1]
-        selectors = tuple(credential_selectors(parse_credentials(lines), self._accounts))
-        if known is not None and known[1] == selectors:
-            selectors = known[1]
+        if known is None or known.until <= now:
+            known = self._learn(lines, known, now)
+        # A process may leave its socket to a child and then run a setuid program: its status is
+        # that program's from then on, and the child would be taken for its user.
+        if known.uid != workload.uid or known.gid != workload.gid:
+            raise WorkloadAttestationError(
+                f"user or group of process {workload.pid} changed since it connected; "
+                "it has to connect again"
+            )
+        return known.selectors
+
+    def _learn(self, lines: bytes, before: _Known | None, now: float) -> _Known:
+        credentials = parse_credentials(lines)
+        selectors = tuple(credential_selectors(credentials, self._accounts))
+        if before is not None and before.selectors == selectors:
+            selectors = before.selectors
         if len(self._known) >= _MAX_CACHED_CREDENTIALS:
             self._known.clear()
-        self._known[lines] = (now + TTL_SECONDS, selectors)
-        return selectors
+        known = _Known(now + TTL_SECONDS, credentials.uid, credentials.gid, selectors)
+        self._known[lines] = known
+        return known
 
     def _read_credentials(self, pid: int) -> bytes:
         """Return the Uid, Gid and Groups lines of the process's status."""
@@ -110,11 +133,13 @@ class UnixAttestor:
             os.close(fd)
         return credential_lines(status)
 
-    async def _attest_program(self, pid: int) -> tuple[Selector, ...]:
-        selectors = self._attest_credentials(pid)
+    async def _attest_program(self, workload: Workload) -> tuple[Selector, ...]:
+        selectors = self._attest_credentials(workload)
         # The program may be large and its file system slow: never on the event loop.
         more = await asyncio.to_thread(
-            program_selectors, f"{self._proc}/{pid}/exe", self._settings.workload_size_limit
+            program_selectors,
+            f"{self._proc}/{workload.pid}/exe",
+            self._settings.workload_size_limit,
         )
         return (*selectors, *more)
 

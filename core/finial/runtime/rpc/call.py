@@ -102,7 +102,7 @@ class ServerCall(Stream):
             self.fail(error)
             return
         if method.request_streaming:
-            self._server.run(self, method, self.messages(method.deserialize))
+            self._server.run(self, method, self.messages(self.parse))
         if ended:
             self.on_end()
 
@@ -135,11 +135,22 @@ class ServerCall(Stream):
             self.fail(StatusError(grpc.StatusCode.INTERNAL, "missing request message"))
             return
         try:
-            request = raw if method.deserialize is None else method.deserialize(raw)
-        except Exception:  # noqa: BLE001  # protobuf's, or whatever a deserializer raises
-            self.fail(StatusError(grpc.StatusCode.INTERNAL, "malformed request message"))
+            request = self.parse(raw)
+        except StatusError as error:
+            self.fail(error)
             return
         self._server.run(self, method, request)
+
+    def parse(self, raw: bytes) -> Any:
+        """Return the request in `raw`; StatusError when it is none, which is the caller's fault."""
+        deserialize = self._method.deserialize if self._method is not None else None
+        if deserialize is None:
+            return raw
+        try:
+            return deserialize(raw)
+        except Exception:  # noqa: BLE001  # protobuf's, or whatever a deserializer raises
+            text = "malformed request message"
+            raise StatusError(grpc.StatusCode.INTERNAL, text) from None
 
     def _set_deadline(self, raw: bytes) -> None:
         seconds = parse_timeout(raw)

@@ -1,5 +1,6 @@
 """Who is at the other end of a connection."""
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
@@ -51,8 +52,10 @@ def unix_caller(sock: socket.socket) -> UnixCaller:
 def _pidfd(sock: socket.socket, pid: int) -> int | None:
     try:
         return sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
-    except OSError:
-        return open_pidfd(pid)
+    except OSError as error:
+        # A kernel that has the option and still refuses says that the peer is gone (before Linux
+        # 6.16): whoever has its PID by now did not connect.
+        return open_pidfd(pid) if error.errno == errno.ENOPROTOOPT else None
 
 
 def open_pidfd(pid: int) -> int | None:

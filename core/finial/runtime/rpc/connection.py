@@ -36,6 +36,7 @@ class Connection(asyncio.BufferedProtocol):
         "_keepalive",
         "_read",
         "_reading",
+        "_shut",
         "engine",
         "limits",
         "loop",
@@ -60,7 +61,10 @@ class Connection(asyncio.BufferedProtocol):
         self.streams: dict[int, Stream] = {}
         self.transport: asyncio.Transport | None = None
         self.paused = False
+        # Who waits for the connection's window or the socket, and who for a window of its own:
+        # apart, so that a peer cannot have all looked at for each frame that frees none.
         self._blocked: dict[int, Stream] = {}
+        self._shut: dict[int, Stream] = {}
         self._read = _READ.view
         self._reading = False
         self._flush_due = False
@@ -135,11 +139,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def block(self, stream: Stream) -> None:
         """Call `stream.pump` when the peer has opened a window or read its socket."""
-        self._blocked[stream.stream_id] = stream
+        waiting = self._blocked if self.engine.is_open_to(stream.stream_id) else self._shut
+        waiting[stream.stream_id] = stream
 
     def forget(self, stream: Stream) -> None:
         self.streams.pop(stream.stream_id, None)
         self._blocked.pop(stream.stream_id, None)
+        self._shut.pop(stream.stream_id, None)
 
     def close(self) -> None:
         """Write what is queued and close."""
@@ -156,12 +162,14 @@ class Connection(asyncio.BufferedProtocol):
         streams = list(self.streams.values())
         self.streams.clear()
         self._blocked.clear()
+        self._shut.clear()
         for stream in streams:
             stream.on_lost(reason)
 
     def _unblock(self) -> None:
-        blocked = list(self._blocked.values())
+        blocked = [*self._blocked.values(), *self._shut.values()]
         self._blocked.clear()
+        self._shut.clear()
         for stream in blocked:
             stream.pump()
 
@@ -213,14 +221,22 @@ class Connection(asyncio.BufferedProtocol):
             stream.on_reset(error)
 
     def on_window(self, stream_id: int) -> None:
-        if self.paused or not self._blocked:
+        if self.paused:
             return
-        if not stream_id:
+        if stream_id:
+            stream = self._shut.pop(stream_id, None)
+            if stream is not None:
+                stream.pump()
+            return
+        for _ in range(len(self._blocked)):
+            if self.engine.outbound_flow_control_window <= 0 or not self._blocked:
+                return
+            self._blocked.pop(next(iter(self._blocked))).pump()
+
+    def on_settings(self) -> None:
+        """A larger initial window may have freed every stream."""
+        if not self.paused:
             self._unblock()
-            return
-        stream = self._blocked.pop(stream_id, None)
-        if stream is not None:
-            stream.pump()
 
     def on_goaway(self, last_stream_id: int, error: int, debug: bytes) -> None: ...
 

@@ -79,10 +79,7 @@ class ServerContext(ServerCall, ContextBase):
     async def read(self) -> Any:
         """Return the next request of a stream; grpc.aio.EOF after the last."""
         raw = await self.read_bytes()
-        if raw is None:
-            return grpc.aio.EOF
-        method = self._method
-        return raw if method is None or method.deserialize is None else method.deserialize(raw)
+        return grpc.aio.EOF if raw is None else self.parse(raw)
 
     async def write(self, message: Any) -> None:
         """Send one response; waits while the peer does not take it."""

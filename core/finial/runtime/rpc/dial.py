@@ -133,10 +133,9 @@ class ClientConnection(Connection):
         if isinstance(stream, ClientStream):
             stream.on_trailers(headers)
 
-    def on_window(self, stream_id: int) -> None:
-        super().on_window(stream_id)
-        if not stream_id:
-            self._free_slots()
+    def on_settings(self) -> None:
+        super().on_settings()
+        self._free_slots()
 
     def on_goaway(self, last_stream_id: int, error: int, debug: bytes) -> None:
         text = debug[:100].decode("ascii", "replace")

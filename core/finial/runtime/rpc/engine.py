@@ -44,6 +44,7 @@ class Sink(Protocol):
     def on_data(self, stream_id: int, data: bytes, flow: int, ended: bool) -> None: ...
     def on_reset(self, stream_id: int, error: int) -> None: ...
     def on_window(self, stream_id: int) -> None: ...
+    def on_settings(self) -> None: ...
     def on_goaway(self, last_stream_id: int, error: int, debug: bytes) -> None: ...
     def on_ping_answered(self, data: bytes) -> None: ...
 
@@ -273,8 +274,7 @@ class Engine(Sender):
         elif isinstance(event, events.WindowUpdated):
             sink.on_window(event.stream_id or 0)
         elif isinstance(event, events.RemoteSettingsChanged):
-            # A larger initial window may have freed every stream.
-            sink.on_window(0)
+            sink.on_settings()
         elif isinstance(event, events.PingAckReceived):
             sink.on_ping_answered(event.ping_data)
         elif isinstance(event, events.ConnectionTerminated):
@@ -298,7 +298,7 @@ class Engine(Sender):
             return super()._receive_headers_frame(frame)
         self._decode(frame.data)
         self.highest_inbound_stream_id = stream_id
-        self._closed_streams[stream_id] = StreamClosedBy.SEND_RST_STREAM
+        self._remember(stream_id, StreamClosedBy.SEND_RST_STREAM)
         return [RstStreamFrame(stream_id, int(ErrorCodes.REFUSED_STREAM))], []
 
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> Any:

@@ -39,6 +39,9 @@ _KEEP_FIELDS = 512
 _KEEP_FIRST = 64
 _first: dict[bytes, tuple[tuple[Header, ...], tuple[Header, ...], int, int]] = {}
 _KEEP_VALUE = 128
+# RFC 7541 section 4.2: one to the smallest size that there was meanwhile, one to the last. The
+# header list's bound does not count them, and a block of nothing else may have a million.
+_MOST_SIZE_UPDATES = 2
 _fields: dict[Header, Header] = {}
 
 
@@ -141,12 +144,12 @@ class FastDecoder(Decoder):
 
     def _decode(self, data: bytes) -> list[Header]:
         headers: list[Header] = []
-        at, end, size = 0, len(data), 0
+        at, end, size, updates = 0, len(data), 0, 0
         while at < end:
             first = data[at]
             if first >= 0x80:
                 if first == 0xFF:
-                    index, used = decode_integer(data[at:], 7)
+                    index, used = decode_integer(data[at : at + 8], 7)
                     at += used
                 else:
                     index = first & 0x7F
@@ -155,7 +158,10 @@ class FastDecoder(Decoder):
             elif first & 0xE0 == 0x20:
                 if headers:
                     raise HPACKDecodingError("table size update after a field")
-                at += self._update_encoding_context(data[at:])
+                updates += 1
+                if updates > _MOST_SIZE_UPDATES:
+                    raise HPACKDecodingError("too many table size updates")
+                at += self._update_encoding_context(data[at : at + 8])
                 self.generation += 1
                 continue
             else:

@@ -34,7 +34,9 @@ from finial.runtime.rpc.settings import CompactSettings, announced
 FRAME_HEADER = Struct(">HBBBL")
 U32 = Struct(">L")
 END_STREAM, END_HEADERS = 0x1, 0x4
-_CLOSED_KEPT = 64
+# Late frames are lawful until the peer has heard of a reset, and all streams may be reset at once:
+# as many as are open by default.
+_CLOSED_KEPT = 1024
 _BURST = 64 * 1024
 _CLIENT = H2Configuration(
     client_side=True,
@@ -99,7 +101,7 @@ class Sender(H2Connection):
         self.incoming_buffer = FrameBuffer(server=not client)
         self._header_frames: list[Frame] = []
         self._data_to_send = bytearray()
-        # Bounded by `_forget`; h2's own keeps 65,536 in a heavier dict.
+        # Bounded by `_remember`; h2's own keeps 65,536 in a heavier dict.
         self._closed_streams: dict[int, StreamClosedBy | None] = {}
         self._inbound_flow_control_window_manager = WindowManager(limits.connection_window)
 
@@ -137,6 +139,11 @@ class Sender(H2Connection):
     @property
     def open_streams(self) -> int:
         return len(self.streams)
+
+    def is_open_to(self, stream_id: int) -> bool:
+        """Whether the peer's window for the stream itself has room."""
+        stream = self.streams.get(stream_id)
+        return stream is not None and stream.outbound_flow_control_window > 0
 
     @property
     def peer_allows(self) -> int:
@@ -251,7 +258,10 @@ class Sender(H2Connection):
         stream.state_machine.stream_closed_by = how
         self.streams.pop(stream.stream_id, None)
         if how in (StreamClosedBy.SEND_RST_STREAM, StreamClosedBy.RECV_RST_STREAM):
-            closed = self._closed_streams
-            closed[stream.stream_id] = how
-            if len(closed) > _CLOSED_KEPT:
-                del closed[next(iter(closed))]
+            self._remember(stream.stream_id, how)
+
+    def _remember(self, stream_id: int, how: StreamClosedBy) -> None:
+        closed = self._closed_streams
+        closed[stream_id] = how
+        if len(closed) > _CLOSED_KEPT:
+            del closed[next(iter(closed))]
