@@ -180,6 +180,7 @@ def test_missing_keys_are_told_in_spires_words() -> None:
         ),
         ('log_format = "xml"', 'unknown logger format: "xml"'),
         ('ca_subject { country = ["USA"] }', '"USA" is no country; use two letters'),
+        (f'ca_subject {{ organization = ["{"x" * 65}"] }}', "is too long; use 64 bytes at most"),
         ("signers = 0", "must be a number of processes from 1 to 64, not 0"),
         ('socket_mode = "0777"', "must open the socket to its owner and at most to its group"),
         ("federation { bundle_endpoint { port = 8443 } }", "is not served by Finial"),

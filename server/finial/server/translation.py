@@ -9,7 +9,7 @@ from finial.server.api.ratelimit import RateLimitSettings
 from finial.server.authority import AuthoritySettings
 from finial.server.config import DiskKeyManager, ServerConfig, ServerSettings
 from finial.server.issuance import Lifetimes
-from finial.server.signer.model import KeyType, SignerSettings
+from finial.server.signer.model import CaSubject, KeyType, SignerSettings
 
 
 class SetUpError(OSError):
@@ -28,6 +28,11 @@ def signer_settings(config: ServerConfig) -> SignerSettings:
         max_jwt_ttl=longest,
         max_authority_ttl=longest,
         jwt_issuer=settings.jwt_issuer,
+        ca_subject=CaSubject(
+            country=settings.ca_subject.country,
+            organization=settings.ca_subject.organization,
+            common_name=settings.ca_subject.common_name,
+        ),
     )
 
 

@@ -25,6 +25,7 @@ from finial.attestors.selector import Selector
 from finial.runtime.rpc import RpcError
 from finial.server.api.convert import encode_spiffe_id
 from finial.server.api.ratelimit import RateLimitSettings
+from finial.server.registry.model import Agent
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.x509_svid import X509Svid
 from tests.fakes.ca import pkcs8
@@ -491,14 +492,68 @@ async def test_attestations_and_signatures_over_the_rate_wait(tmp_path: Path) ->
         assert not second.done()
         await lab.clock.advance(1.0)
         await second
-        stub = SVIDStub(agent.channel)
-        many = [svid_pb2.NewX509SVIDParams(entry_id="x", csr=b"x")] * 500
-        await stub.BatchNewX509SVID(svid_pb2.BatchNewX509SVIDRequest(params=many))
+        await use_up_signing(agent)
         renewal = asyncio.ensure_future(renew(agent))
         await settled_io()
         assert not renewal.done()
         await lab.clock.advance(1.0)
         await renewal
+
+
+async def test_who_is_banned_while_it_waits_for_its_turn_gets_no_svid(tmp_path: Path) -> None:
+    async with open_lab(tmp_path, limits=RateLimitSettings()) as lab:
+        agent = await lab.attest()
+        await use_up_signing(agent)
+        stub = SVIDStub(agent.channel)
+        one = svid_pb2.BatchNewX509SVIDRequest(params=[svid_pb2.NewX509SVIDParams(entry_id="x")])
+        late = [asyncio.ensure_future(w) for w in (renew(agent), _awaited(stub, one))]
+        await settled_io()
+        assert not any(call.done() for call in late)
+        await AgentStub(lab.local).BanAgent(
+            agent_pb2.BanAgentRequest(id=encode_spiffe_id(agent.id))
+        )
+        await lab.clock.advance(1.0)
+        for call in late:
+            with pytest.raises(RpcError) as refused:
+                await call
+            assert reason_of(refused.value) == PermissionDeniedDetails.AGENT_BANNED
+
+
+async def _awaited(stub: Any, request: svid_pb2.BatchNewX509SVIDRequest) -> object:
+    return await stub.BatchNewX509SVID(request)
+
+
+async def test_a_renewal_that_waited_out_an_eviction_does_not_take_the_new_agents_place(
+    tmp_path: Path,
+) -> None:
+    async with open_lab(tmp_path, limits=RateLimitSettings()) as lab:
+        evicted = await lab.attest()
+        await use_up_signing(evicted)
+        late = asyncio.ensure_future(renew(evicted))
+        await settled_io()
+        assert not late.done()
+        await AgentStub(lab.local).DeleteAgent(
+            agent_pb2.DeleteAgentRequest(id=encode_spiffe_id(evicted.id))
+        )
+        made = await lab.agents.upsert_attested(
+            Agent(
+                id=evicted.id,
+                attestation_type="join_token",
+                serial_number="4711",
+                expires_at=2**31,
+            )
+        )
+        await lab.reader.caught_up()
+        await lab.clock.advance(1.0)
+        with pytest.raises(RpcError):
+            await late
+        assert await lab.agents.get(evicted.id) == made
+
+
+async def use_up_signing(agent: Attested) -> None:
+    many = [svid_pb2.NewX509SVIDParams(entry_id="x", csr=b"x")] * 500
+    request = svid_pb2.BatchNewX509SVIDRequest(params=many)
+    await SVIDStub(agent.channel).BatchNewX509SVID(request)
 
 
 async def settled_io() -> None:

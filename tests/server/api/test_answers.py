@@ -44,3 +44,12 @@ def test_an_answer_larger_than_all_that_may_be_kept_is_given_and_not_kept() -> N
     assert answers.get("a", source, make) == (b"1234",)
     answers.get("a", source, make)
     assert make.calls == 2
+
+
+def test_empty_answers_are_bounded_in_number() -> None:
+    answers, make, source = Answers(kept_answers=2), Maker(b""), object()
+    for key in ("a", "b", "c"):
+        answers.get(key, source, make)
+    assert len(answers._answers) == 2
+    answers.get("c", source, make)
+    assert make.calls == 3

@@ -324,6 +324,20 @@ async def test_entries_are_filtered_by_everything_that_is_given(lab: ApiLab) -> 
             {"by_parent_id": {"trust_domain": "a", "path": "b"}},
             "malformed parent ID filter: path must have a leading slash",
         ),
+        (
+            {"by_spiffe_id": {"trust_domain": "other.org", "path": "/a"}},
+            (
+                'malformed SPIFFE ID filter: "spiffe://other.org/a" is not a member of '
+                'trust domain "example.org"'
+            ),
+        ),
+        (
+            {"by_parent_id": {"trust_domain": "example.org"}},
+            (
+                'malformed parent ID filter: "spiffe://example.org" is not a member of '
+                'trust domain "example.org"; path is empty'
+            ),
+        ),
         ({"by_selectors": {}}, "malformed selectors filter: empty selector set"),
         (
             {"by_selectors": {"selectors": [{}]}},

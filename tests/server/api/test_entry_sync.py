@@ -1,5 +1,6 @@
 """What agents are told of their entries."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -185,6 +186,27 @@ async def test_a_ban_ends_a_synchronisation_that_is_under_way(lab: ApiLab, agent
     ban = agent_pb2.BanAgentRequest(id=encode_spiffe_id(agent.id))
     await AgentStub(lab.local).BanAgent(ban)
     await sync.say(ids=[made[0].id])
+    with pytest.raises(RpcError) as refused:
+        await sync.hear()
+    assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_ban_counts_for_a_stream_that_has_not_yet_asked(
+    lab: ApiLab, agent: Attested, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(lab, agent.id, ["/secret"])
+    admitted, admit = asyncio.Event(), lab.api.gate.admit
+
+    def noted(context: Any) -> None:
+        admit(context)
+        admitted.set()
+
+    monkeypatch.setattr(lab.api.gate, "admit", noted)
+    sync = Sync(agent)
+    await admitted.wait()
+    ban = agent_pb2.BanAgentRequest(id=encode_spiffe_id(agent.id))
+    await AgentStub(lab.local).BanAgent(ban)
+    await sync.say()
     with pytest.raises(RpcError) as refused:
         await sync.hear()
     assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -216,6 +216,19 @@ def test_a_long_stream_is_refused_when_its_agent_is_banned(world: World) -> None
         world.gate.check_again(call)  # type: ignore[arg-type]
 
 
+def test_a_long_stream_whose_agent_has_renewed_does_not_cost_it_its_new_certificate(
+    world: World,
+) -> None:
+    call = FakeCall(SYNC, world.agent())
+    world.gate.admit(call)  # type: ignore[arg-type]
+    world.agent(serial_number="77")
+    with pytest.raises(StatusError, match="call again with the new one") as refused:
+        world.gate.check_again(call)  # type: ignore[arg-type]
+    assert refused.value.code is grpc.StatusCode.UNAVAILABLE
+    assert not refused.value.details
+    assert reason_of(world.refusal(SYNC, call.caller)) == Reason.AGENT_NOT_ACTIVE
+
+
 def test_callers_without_certificate_get_no_detail(world: World) -> None:
     for caller in (LOCAL, ANONYMOUS):
         assert reason_of(world.refusal(SYNC, caller)) is None

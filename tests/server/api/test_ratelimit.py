@@ -20,7 +20,12 @@ class Calls:
 
     def __init__(self, settings: RateLimitSettings | None = None) -> None:
         self.clock = FakeClock()
-        self.limits = RateLimits(self.clock, settings or RateLimitSettings())
+        self.refusal: StatusError | None = None
+        self.limits = RateLimits(self.clock, settings or RateLimitSettings(), self._check_again)
+
+    def _check_again(self, _context: object) -> None:
+        if self.refusal is not None:
+            raise self.refusal
 
     def ask(
         self,
@@ -61,6 +66,32 @@ async def test_a_call_whose_turn_comes_after_its_deadline_is_refused_and_takes_n
     next_one = calls.ask()
     await calls.clock.advance(1.0)
     assert next_one.done()
+
+
+async def test_who_gives_up_waiting_keeps_nobody_else_waiting() -> None:
+    calls = Calls()
+    await calls.ask()
+    given_up = [calls.ask() for _ in range(100)]
+    await settle()
+    for call in given_up:
+        call.cancel()
+    await asyncio.gather(*given_up, return_exceptions=True)
+    patient = calls.ask(remaining=1.5)
+    await settle()
+    await calls.clock.advance(1.0)
+    assert patient.done()
+    assert patient.exception() is None
+
+
+async def test_who_lost_its_right_while_it_waited_is_refused() -> None:
+    calls = Calls()
+    await calls.ask()
+    waiting = calls.ask()
+    await settle()
+    calls.refusal = StatusError(grpc.StatusCode.PERMISSION_DENIED, "banned")
+    await calls.clock.advance(1.0)
+    with pytest.raises(StatusError, match="banned"):
+        await waiting
 
 
 async def test_more_than_a_full_bucket_is_refused_at_once() -> None:

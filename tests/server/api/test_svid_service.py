@@ -1,5 +1,6 @@
 """The SVID service: what is ordered of the issuer, and what becomes of its outcomes."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,12 @@ from finial.api.spire.server.svid_pb2_grpc import SVIDStub
 from finial.attestors.selector import Selector
 from finial.runtime.rpc import RpcError
 from finial.server.api.ratelimit import RateLimitSettings
+from finial.server.api.token_bucket import TokenBucket
 from finial.server.issuance import IssueError, IssueErrorKind
 from finial.server.registry.model import Entry
 from finial.spiffe.spiffe_id import SpiffeId
 from tests.fakes.server_api import ApiLab, Attested, csr, open_lab
+from tests.fakes.waiting import eventually
 
 WEB = "spiffe://example.org/web"
 Params = svid_pb2.NewX509SVIDParams
@@ -253,3 +256,15 @@ async def test_tokens_over_the_rate_wait(tmp_path: Any) -> None:
         with pytest.raises(RpcError, match="JWT signing request rate limiting") as refused:
             await stub.NewJWTSVID(request, timeout=0.001)
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        # What the caller may have is judged when its turn has come.
+        late = stub.NewJWTSVID(request)
+        await eventually(lambda: any(bucket.tokens < 0 for bucket in buckets_of(lab)))
+        await lab.entries.delete_many([made.id])
+        await lab.reader.caught_up()
+        await lab.clock.advance(1.0)
+        with pytest.raises(RpcError, match="entry not found or not authorized"):
+            await late
+
+
+def buckets_of(lab: ApiLab) -> Iterable[TokenBucket]:
+    return lab.api._svid._limits._buckets.values()

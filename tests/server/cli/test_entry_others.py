@@ -58,7 +58,7 @@ def test_a_block_leaves_out_what_is_not_set_and_names_what_is() -> None:
     [
         ("", "entry ID is required"),
         ("-entryID e1", "at least one selector is required"),
-        ("-entryID e1 -selector a:b", "a parent ID is required if the node flag is not set"),
+        ("-entryID e1 -selector a:b", "a parent ID is required"),
         (f"-entryID e1 {WHOLE} -x509SVIDTTL=-4", "a positive x509-SVID TTL is required"),
     ],
 )
@@ -136,6 +136,13 @@ def test_entries_are_sorted_by_id_then_parent_then_selectors(run: Run, api: Fake
     shown = run("entry show -output json").json["entries"]
     assert [each["id"] for each in shown] == ["4", "3", "2", "1"]
     assert run("entry show").out.startswith("Found 4 entries\nEntry ID                : 4\n")
+
+
+def test_selectors_are_shown_sorted(run: Run, api: FakeAdminApi) -> None:
+    chosen = [types.Selector(type=word[0], value=word[1:]) for word in ("b", "a2", "a1")]
+    api.entries["e1"] = entry(selectors=chosen)
+    (shown,) = run("entry show -entryID e1 -output json").json["entries"]
+    assert [each["type"] + each["value"] for each in shown["selectors"]] == ["a1", "a2", "b"]
 
 
 def test_all_pages_are_fetched(run: Run, api: FakeAdminApi) -> None:

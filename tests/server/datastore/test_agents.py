@@ -25,7 +25,7 @@ async def test_attesting_again_replaces_serial_and_selectors_and_ends_a_renewal(
     store: AgentStore,
 ) -> None:
     first = await store.upsert_attested(agent(NODE, "11", "k8s:ns:x"))
-    await store.set_new_serial(NODE, "12", 1_800_009_000)
+    await store.set_new_serial(NODE, "11", "12", 1_800_009_000)
     await store.set_version(NODE, "1.2.3")
     second = await store.upsert_attested(agent(NODE, "13", "k8s:ns:y"))
     expected = replace(agent(NODE, "13", "k8s:ns:y"), row=first.row, agent_version="1.2.3")
@@ -36,7 +36,7 @@ async def test_attesting_again_replaces_serial_and_selectors_and_ends_a_renewal(
 
 async def test_both_serials_hold_until_the_new_one_is_used(store: AgentStore) -> None:
     await store.upsert_attested(agent(serial="11"))
-    renewed = await store.set_new_serial(NODE, "12", 1_800_009_000)
+    renewed = await store.set_new_serial(NODE, "11", "12", 1_800_009_000)
     assert (renewed.serial_number, renewed.new_serial_number) == ("11", "12")
     assert await store.promote_new_serial(NODE, "11") == renewed
     promoted = await store.promote_new_serial(NODE, "12")
@@ -50,6 +50,16 @@ async def test_both_serials_hold_until_the_new_one_is_used(store: AgentStore) ->
     assert await store.get(NODE) == promoted
 
 
+@pytest.mark.parametrize("current", ["10", "12", ""])
+async def test_only_the_bearer_of_the_present_serial_renews(
+    store: AgentStore, current: str
+) -> None:
+    made = await store.upsert_attested(agent(serial="11"))
+    with pytest.raises(NotFound):
+        await store.set_new_serial(NODE, current, "66", 1_800_009_000)
+    assert await store.get(NODE) == made
+
+
 async def test_an_agent_without_renewal_is_not_promoted_by_an_empty_serial(
     store: AgentStore,
 ) -> None:
@@ -59,14 +69,14 @@ async def test_an_agent_without_renewal_is_not_promoted_by_an_empty_serial(
 
 async def test_a_banned_agent_has_no_serial_and_may_not_attest_or_renew(store: AgentStore) -> None:
     await store.upsert_attested(agent())
-    await store.set_new_serial(NODE, "12", 1_800_009_000)
+    await store.set_new_serial(NODE, "11", "12", 1_800_009_000)
     banned = await store.ban(NODE)
     assert banned.banned
     assert banned.new_serial_number == ""
     with pytest.raises(AgentBanned):
         await store.upsert_attested(agent(serial="13"))
     with pytest.raises(AgentBanned):
-        await store.set_new_serial(NODE, "13", 1)
+        await store.set_new_serial(NODE, "11", "13", 1)
     assert await store.get(NODE) == banned
 
 
@@ -84,7 +94,7 @@ async def test_an_unknown_agent_is_not_found(store: AgentStore) -> None:
         store.ban(NODE),
         store.delete(NODE),
         store.set_version(NODE, "1"),
-        store.set_new_serial(NODE, "1", 1),
+        store.set_new_serial(NODE, "1", "2", 1),
         store.promote_new_serial(NODE, "1"),
     ):
         with pytest.raises(NotFound, match="agent not found"):

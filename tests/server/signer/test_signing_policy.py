@@ -6,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from finial.api.finial import signer_pb2
+from finial.server.signer import signing
 from finial.server.signer.errors import SignerRefused
 from finial.server.signer.model import AuthorityKind, AuthorityRef, KeyType
 from finial.server.signer.policy import policy_from
@@ -275,6 +276,21 @@ def test_a_signer_without_policy_does_nothing() -> None:
     request = signer_pb2.Request(id=7, list_authorities=signer_pb2.ListAuthorities())
     reply = signer.answer(request, ())
     assert (reply.id, reply.refusal.code) == (7, Code.POLICY)
+
+
+def test_a_panic_below_takes_no_keys_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):  # as pyo3 has it
+        pass
+
+    def panic(_csr: bytes) -> bytes:
+        raise PanicException
+
+    signer, ca = service(NOW)
+    monkeypatch.setattr(signing, "public_key_of", panic)
+    batch = signer_pb2.SignX509(authority_id=ca, orders=[order()])
+    reply = signer.answer(signer_pb2.Request(id=7, sign_x509=batch), ())
+    assert (reply.id, reply.refusal.code) == (7, Code.INTERNAL)
+    assert [each.record.id for each in signer._keys.all()] == [ca]
 
 
 def test_a_policy_cannot_be_loosened_once_it_is_set() -> None:

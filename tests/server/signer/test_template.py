@@ -42,7 +42,9 @@ def authority(key_type: signer_pb2.KeyType.ValueType = signer_pb2.EC_P256) -> Au
         not_before=NOW - 10,
         not_after=NOW + 86_400,
     )
-    return generate(order, "example.org")
+    return generate(
+        order, "example.org", signer_pb2.CaSubject(country=["US"], organization=["SPIFFE"])
+    )
 
 
 CA = authority()

@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66inial/api/finial/signer.proto\x12\x10\x66inial.signer.v1\"\xa3\x03\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x30\n\tconfigure\x18\x02 \x01(\x0b\x32\x1b.finial.signer.v1.ConfigureH\x00\x12/\n\tsign_x509\x18\x03 \x01(\x0b\x32\x1a.finial.signer.v1.SignX509H\x00\x12-\n\x08sign_jwt\x18\x04 \x01(\x0b\x32\x19.finial.signer.v1.SignJwtH\x00\x12\x41\n\x12generate_authority\x18\x05 \x01(\x0b\x32#.finial.signer.v1.GenerateAuthorityH\x00\x12=\n\x10list_authorities\x18\x06 \x01(\x0b\x32!.finial.signer.v1.ListAuthoritiesH\x00\x12\x39\n\x0e\x64rop_authority\x18\x07 \x01(\x0b\x32\x1f.finial.signer.v1.DropAuthorityH\x00\x12\x35\n\x05spawn\x18\x08 \x01(\x0b\x32$.finial.signer.v1.SpawnSignerProcessH\x00\x42\x06\n\x04\x62ody\"\x89\x02\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12,\n\x07refusal\x18\x02 \x01(\x0b\x32\x19.finial.signer.v1.RefusalH\x00\x12-\n\x04x509\x18\x03 \x01(\x0b\x32\x1d.finial.signer.v1.X509ResultsH\x00\x12+\n\x03jwt\x18\x04 \x01(\x0b\x32\x1c.finial.signer.v1.JwtResultsH\x00\x12\x34\n\x0b\x61uthorities\x18\x05 \x01(\x0b\x32\x1d.finial.signer.v1.AuthoritiesH\x00\x12,\n\x07spawned\x18\x06 \x01(\x0b\x32\x19.finial.signer.v1.SpawnedH\x00\x42\x06\n\x04\x62ody\"\xe5\x01\n\x07Refusal\x12,\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1e.finial.signer.v1.Refusal.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9a\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x11\n\rMALFORMED_CSR\x10\x01\x12\x15\n\x11\x42\x41\x44_CSR_SIGNATURE\x10\x02\x12\x10\n\x0cKEY_TOO_WEAK\x10\x03\x12\n\n\x06POLICY\x10\x04\x12\x15\n\x11UNKNOWN_AUTHORITY\x10\x05\x12\x0f\n\x0bKEY_MANAGER\x10\x06\x12\x0c\n\x08INTERNAL\x10\x07\"\xa7\x01\n\x06Policy\x12\x14\n\x0ctrust_domain\x18\x01 \x01(\t\x12\x14\n\x0cmax_x509_ttl\x18\x02 \x01(\x03\x12\x13\n\x0bmax_jwt_ttl\x18\x03 \x01(\x03\x12\x19\n\x11max_authority_ttl\x18\x04 \x01(\x03\x12\x14\n\x0cmax_backdate\x18\x05 \x01(\x03\x12\x17\n\x0f\x63lock_tolerance\x18\x06 \x01(\x03\x12\x12\n\njwt_issuer\x18\x07 \x01(\t\"\xc6\x01\n\tConfigure\x12(\n\x06policy\x18\x01 \x01(\x0b\x32\x18.finial.signer.v1.Policy\x12;\n\x0bkey_manager\x18\x02 \x01(\x0e\x32&.finial.signer.v1.Configure.KeyManager\x12\x11\n\tkeys_path\x18\x03 \x01(\t\"?\n\nKeyManager\x12\x1b\n\x17KEY_MANAGER_UNSPECIFIED\x10\x00\x12\n\n\x06MEMORY\x10\x01\x12\x08\n\x04\x44ISK\x10\x02\"M\n\x08SignX509\x12\x14\n\x0c\x61uthority_id\x18\x01 \x01(\t\x12+\n\x06orders\x18\x02 \x03(\x0b\x32\x1b.finial.signer.v1.X509Order\"\xed\x01\n\tX509Order\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .finial.signer.v1.X509Order.Kind\x12\x11\n\tspiffe_id\x18\x02 \x01(\t\x12\x0b\n\x03\x63sr\x18\x03 \x01(\x0c\x12\x11\n\tdns_names\x18\x04 \x03(\t\x12\x13\n\x0b\x63ommon_name\x18\x05 \x01(\t\x12\x12\n\nnot_before\x18\x06 \x01(\x03\x12\x11\n\tnot_after\x18\x07 \x01(\x03\"A\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08WORKLOAD\x10\x01\x12\t\n\x05\x41GENT\x10\x02\x12\n\n\x06SERVER\x10\x03\"<\n\x0bX509Results\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.finial.signer.v1.X509Result\"]\n\nX509Result\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x0e\n\x06serial\x18\x02 \x01(\x0c\x12*\n\x07refusal\x18\x03 \x01(\x0b\x32\x19.finial.signer.v1.Refusal\"K\n\x07SignJwt\x12\x14\n\x0c\x61uthority_id\x18\x01 \x01(\t\x12*\n\x06orders\x18\x02 \x03(\x0b\x32\x1a.finial.signer.v1.JwtOrder\"k\n\x08JwtOrder\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x03(\t\x12\x11\n\tissued_at\x18\x03 \x01(\x03\x12\x12\n\nexpires_at\x18\x04 \x01(\x03\x12\x13\n\x0binclude_jti\x18\x05 \x01(\x08\":\n\nJwtResults\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.finial.signer.v1.JwtResult\"S\n\tJwtResult\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12*\n\x07refusal\x18\x03 \x01(\x0b\x32\x19.finial.signer.v1.Refusal\"\xa4\x01\n\x11GenerateAuthority\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.finial.signer.v1.AuthorityKind\x12+\n\x08key_type\x18\x03 \x01(\x0e\x32\x19.finial.signer.v1.KeyType\x12\x12\n\nnot_before\x18\x04 \x01(\x03\x12\x11\n\tnot_after\x18\x05 \x01(\x03\"\x11\n\x0fListAuthorities\"3\n\rDropAuthority\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x14\n\x0c\x61uthority_id\x18\x02 \x01(\t\"\xd1\x01\n\tAuthority\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.finial.signer.v1.AuthorityKind\x12+\n\x08key_type\x18\x03 \x01(\x0e\x32\x19.finial.signer.v1.KeyType\x12\n\n\x02id\x18\x04 \x01(\t\x12\x12\n\nnot_before\x18\x05 \x01(\x03\x12\x11\n\tnot_after\x18\x06 \x01(\x03\x12\x13\n\x0b\x63\x65rtificate\x18\x07 \x01(\x0c\x12\x12\n\npublic_key\x18\x08 \x01(\x0c\"?\n\x0b\x41uthorities\x12\x30\n\x0b\x61uthorities\x18\x01 \x03(\x0b\x32\x1b.finial.signer.v1.Authority\"\x14\n\x12SpawnSignerProcess\"\x16\n\x07Spawned\x12\x0b\n\x03pid\x18\x01 \x01(\x05\"n\n\x05Share\x12.\n\tconfigure\x18\x01 \x01(\x0b\x32\x1b.finial.signer.v1.Configure\x12\x35\n\x0b\x61uthorities\x18\x02 \x03(\x0b\x32 .finial.signer.v1.KeyedAuthority\"U\n\x0eKeyedAuthority\x12.\n\tauthority\x18\x01 \x01(\x0b\x32\x1b.finial.signer.v1.Authority\x12\x13\n\x0bprivate_key\x18\x02 \x01(\x0c*B\n\rAuthorityKind\x12\x1e\n\x1a\x41UTHORITY_KIND_UNSPECIFIED\x10\x00\x12\x08\n\x04X509\x10\x01\x12\x07\n\x03JWT\x10\x02*Y\n\x07KeyType\x12\x18\n\x14KEY_TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x45\x43_P256\x10\x01\x12\x0b\n\x07\x45\x43_P384\x10\x02\x12\x0c\n\x08RSA_2048\x10\x03\x12\x0c\n\x08RSA_4096\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66inial/api/finial/signer.proto\x12\x10\x66inial.signer.v1\"\xa3\x03\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x30\n\tconfigure\x18\x02 \x01(\x0b\x32\x1b.finial.signer.v1.ConfigureH\x00\x12/\n\tsign_x509\x18\x03 \x01(\x0b\x32\x1a.finial.signer.v1.SignX509H\x00\x12-\n\x08sign_jwt\x18\x04 \x01(\x0b\x32\x19.finial.signer.v1.SignJwtH\x00\x12\x41\n\x12generate_authority\x18\x05 \x01(\x0b\x32#.finial.signer.v1.GenerateAuthorityH\x00\x12=\n\x10list_authorities\x18\x06 \x01(\x0b\x32!.finial.signer.v1.ListAuthoritiesH\x00\x12\x39\n\x0e\x64rop_authority\x18\x07 \x01(\x0b\x32\x1f.finial.signer.v1.DropAuthorityH\x00\x12\x35\n\x05spawn\x18\x08 \x01(\x0b\x32$.finial.signer.v1.SpawnSignerProcessH\x00\x42\x06\n\x04\x62ody\"\x89\x02\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12,\n\x07refusal\x18\x02 \x01(\x0b\x32\x19.finial.signer.v1.RefusalH\x00\x12-\n\x04x509\x18\x03 \x01(\x0b\x32\x1d.finial.signer.v1.X509ResultsH\x00\x12+\n\x03jwt\x18\x04 \x01(\x0b\x32\x1c.finial.signer.v1.JwtResultsH\x00\x12\x34\n\x0b\x61uthorities\x18\x05 \x01(\x0b\x32\x1d.finial.signer.v1.AuthoritiesH\x00\x12,\n\x07spawned\x18\x06 \x01(\x0b\x32\x19.finial.signer.v1.SpawnedH\x00\x42\x06\n\x04\x62ody\"\xe5\x01\n\x07Refusal\x12,\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1e.finial.signer.v1.Refusal.Code\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9a\x01\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x11\n\rMALFORMED_CSR\x10\x01\x12\x15\n\x11\x42\x41\x44_CSR_SIGNATURE\x10\x02\x12\x10\n\x0cKEY_TOO_WEAK\x10\x03\x12\n\n\x06POLICY\x10\x04\x12\x15\n\x11UNKNOWN_AUTHORITY\x10\x05\x12\x0f\n\x0bKEY_MANAGER\x10\x06\x12\x0c\n\x08INTERNAL\x10\x07\"\xd8\x01\n\x06Policy\x12\x14\n\x0ctrust_domain\x18\x01 \x01(\t\x12\x14\n\x0cmax_x509_ttl\x18\x02 \x01(\x03\x12\x13\n\x0bmax_jwt_ttl\x18\x03 \x01(\x03\x12\x19\n\x11max_authority_ttl\x18\x04 \x01(\x03\x12\x14\n\x0cmax_backdate\x18\x05 \x01(\x03\x12\x17\n\x0f\x63lock_tolerance\x18\x06 \x01(\x03\x12\x12\n\njwt_issuer\x18\x07 \x01(\t\x12/\n\nca_subject\x18\x08 \x01(\x0b\x32\x1b.finial.signer.v1.CaSubject\"G\n\tCaSubject\x12\x0f\n\x07\x63ountry\x18\x01 \x03(\t\x12\x14\n\x0corganization\x18\x02 \x03(\t\x12\x13\n\x0b\x63ommon_name\x18\x03 \x01(\t\"\xc6\x01\n\tConfigure\x12(\n\x06policy\x18\x01 \x01(\x0b\x32\x18.finial.signer.v1.Policy\x12;\n\x0bkey_manager\x18\x02 \x01(\x0e\x32&.finial.signer.v1.Configure.KeyManager\x12\x11\n\tkeys_path\x18\x03 \x01(\t\"?\n\nKeyManager\x12\x1b\n\x17KEY_MANAGER_UNSPECIFIED\x10\x00\x12\n\n\x06MEMORY\x10\x01\x12\x08\n\x04\x44ISK\x10\x02\"M\n\x08SignX509\x12\x14\n\x0c\x61uthority_id\x18\x01 \x01(\t\x12+\n\x06orders\x18\x02 \x03(\x0b\x32\x1b.finial.signer.v1.X509Order\"\xed\x01\n\tX509Order\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .finial.signer.v1.X509Order.Kind\x12\x11\n\tspiffe_id\x18\x02 \x01(\t\x12\x0b\n\x03\x63sr\x18\x03 \x01(\x0c\x12\x11\n\tdns_names\x18\x04 \x03(\t\x12\x13\n\x0b\x63ommon_name\x18\x05 \x01(\t\x12\x12\n\nnot_before\x18\x06 \x01(\x03\x12\x11\n\tnot_after\x18\x07 \x01(\x03\"A\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0c\n\x08WORKLOAD\x10\x01\x12\t\n\x05\x41GENT\x10\x02\x12\n\n\x06SERVER\x10\x03\"<\n\x0bX509Results\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.finial.signer.v1.X509Result\"]\n\nX509Result\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x0e\n\x06serial\x18\x02 \x01(\x0c\x12*\n\x07refusal\x18\x03 \x01(\x0b\x32\x19.finial.signer.v1.Refusal\"K\n\x07SignJwt\x12\x14\n\x0c\x61uthority_id\x18\x01 \x01(\t\x12*\n\x06orders\x18\x02 \x03(\x0b\x32\x1a.finial.signer.v1.JwtOrder\"k\n\x08JwtOrder\x12\x11\n\tspiffe_id\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x03(\t\x12\x11\n\tissued_at\x18\x03 \x01(\x03\x12\x12\n\nexpires_at\x18\x04 \x01(\x03\x12\x13\n\x0binclude_jti\x18\x05 \x01(\x08\":\n\nJwtResults\x12,\n\x07results\x18\x01 \x03(\x0b\x32\x1b.finial.signer.v1.JwtResult\"S\n\tJwtResult\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12*\n\x07refusal\x18\x03 \x01(\x0b\x32\x19.finial.signer.v1.Refusal\"\xa4\x01\n\x11GenerateAuthority\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.finial.signer.v1.AuthorityKind\x12+\n\x08key_type\x18\x03 \x01(\x0e\x32\x19.finial.signer.v1.KeyType\x12\x12\n\nnot_before\x18\x04 \x01(\x03\x12\x11\n\tnot_after\x18\x05 \x01(\x03\"\x11\n\x0fListAuthorities\"3\n\rDropAuthority\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12\x14\n\x0c\x61uthority_id\x18\x02 \x01(\t\"\xd1\x01\n\tAuthority\x12\x0c\n\x04slot\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.finial.signer.v1.AuthorityKind\x12+\n\x08key_type\x18\x03 \x01(\x0e\x32\x19.finial.signer.v1.KeyType\x12\n\n\x02id\x18\x04 \x01(\t\x12\x12\n\nnot_before\x18\x05 \x01(\x03\x12\x11\n\tnot_after\x18\x06 \x01(\x03\x12\x13\n\x0b\x63\x65rtificate\x18\x07 \x01(\x0c\x12\x12\n\npublic_key\x18\x08 \x01(\x0c\"?\n\x0b\x41uthorities\x12\x30\n\x0b\x61uthorities\x18\x01 \x03(\x0b\x32\x1b.finial.signer.v1.Authority\"\x14\n\x12SpawnSignerProcess\"\x16\n\x07Spawned\x12\x0b\n\x03pid\x18\x01 \x01(\x05\"n\n\x05Share\x12.\n\tconfigure\x18\x01 \x01(\x0b\x32\x1b.finial.signer.v1.Configure\x12\x35\n\x0b\x61uthorities\x18\x02 \x03(\x0b\x32 .finial.signer.v1.KeyedAuthority\"U\n\x0eKeyedAuthority\x12.\n\tauthority\x18\x01 \x01(\x0b\x32\x1b.finial.signer.v1.Authority\x12\x13\n\x0bprivate_key\x18\x02 \x01(\x0c*B\n\rAuthorityKind\x12\x1e\n\x1a\x41UTHORITY_KIND_UNSPECIFIED\x10\x00\x12\x08\n\x04X509\x10\x01\x12\x07\n\x03JWT\x10\x02*Y\n\x07KeyType\x12\x18\n\x14KEY_TYPE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x45\x43_P256\x10\x01\x12\x0b\n\x07\x45\x43_P384\x10\x02\x12\x0c\n\x08RSA_2048\x10\x03\x12\x0c\n\x08RSA_4096\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'finial.api.finial.signer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHORITYKIND']._serialized_start=2913
-  _globals['_AUTHORITYKIND']._serialized_end=2979
-  _globals['_KEYTYPE']._serialized_start=2981
-  _globals['_KEYTYPE']._serialized_end=3070
+  _globals['_AUTHORITYKIND']._serialized_start=3035
+  _globals['_AUTHORITYKIND']._serialized_end=3101
+  _globals['_KEYTYPE']._serialized_start=3103
+  _globals['_KEYTYPE']._serialized_end=3192
   _globals['_REQUEST']._serialized_start=53
   _globals['_REQUEST']._serialized_end=472
   _globals['_REPLY']._serialized_start=475
@@ -44,45 +44,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REFUSAL_CODE']._serialized_start=818
   _globals['_REFUSAL_CODE']._serialized_end=972
   _globals['_POLICY']._serialized_start=975
-  _globals['_POLICY']._serialized_end=1142
-  _globals['_CONFIGURE']._serialized_start=1145
-  _globals['_CONFIGURE']._serialized_end=1343
-  _globals['_CONFIGURE_KEYMANAGER']._serialized_start=1280
-  _globals['_CONFIGURE_KEYMANAGER']._serialized_end=1343
-  _globals['_SIGNX509']._serialized_start=1345
-  _globals['_SIGNX509']._serialized_end=1422
-  _globals['_X509ORDER']._serialized_start=1425
-  _globals['_X509ORDER']._serialized_end=1662
-  _globals['_X509ORDER_KIND']._serialized_start=1597
-  _globals['_X509ORDER_KIND']._serialized_end=1662
-  _globals['_X509RESULTS']._serialized_start=1664
-  _globals['_X509RESULTS']._serialized_end=1724
-  _globals['_X509RESULT']._serialized_start=1726
-  _globals['_X509RESULT']._serialized_end=1819
-  _globals['_SIGNJWT']._serialized_start=1821
-  _globals['_SIGNJWT']._serialized_end=1896
-  _globals['_JWTORDER']._serialized_start=1898
-  _globals['_JWTORDER']._serialized_end=2005
-  _globals['_JWTRESULTS']._serialized_start=2007
-  _globals['_JWTRESULTS']._serialized_end=2065
-  _globals['_JWTRESULT']._serialized_start=2067
-  _globals['_JWTRESULT']._serialized_end=2150
-  _globals['_GENERATEAUTHORITY']._serialized_start=2153
-  _globals['_GENERATEAUTHORITY']._serialized_end=2317
-  _globals['_LISTAUTHORITIES']._serialized_start=2319
-  _globals['_LISTAUTHORITIES']._serialized_end=2336
-  _globals['_DROPAUTHORITY']._serialized_start=2338
-  _globals['_DROPAUTHORITY']._serialized_end=2389
-  _globals['_AUTHORITY']._serialized_start=2392
-  _globals['_AUTHORITY']._serialized_end=2601
-  _globals['_AUTHORITIES']._serialized_start=2603
-  _globals['_AUTHORITIES']._serialized_end=2666
-  _globals['_SPAWNSIGNERPROCESS']._serialized_start=2668
-  _globals['_SPAWNSIGNERPROCESS']._serialized_end=2688
-  _globals['_SPAWNED']._serialized_start=2690
-  _globals['_SPAWNED']._serialized_end=2712
-  _globals['_SHARE']._serialized_start=2714
-  _globals['_SHARE']._serialized_end=2824
-  _globals['_KEYEDAUTHORITY']._serialized_start=2826
-  _globals['_KEYEDAUTHORITY']._serialized_end=2911
+  _globals['_POLICY']._serialized_end=1191
+  _globals['_CASUBJECT']._serialized_start=1193
+  _globals['_CASUBJECT']._serialized_end=1264
+  _globals['_CONFIGURE']._serialized_start=1267
+  _globals['_CONFIGURE']._serialized_end=1465
+  _globals['_CONFIGURE_KEYMANAGER']._serialized_start=1402
+  _globals['_CONFIGURE_KEYMANAGER']._serialized_end=1465
+  _globals['_SIGNX509']._serialized_start=1467
+  _globals['_SIGNX509']._serialized_end=1544
+  _globals['_X509ORDER']._serialized_start=1547
+  _globals['_X509ORDER']._serialized_end=1784
+  _globals['_X509ORDER_KIND']._serialized_start=1719
+  _globals['_X509ORDER_KIND']._serialized_end=1784
+  _globals['_X509RESULTS']._serialized_start=1786
+  _globals['_X509RESULTS']._serialized_end=1846
+  _globals['_X509RESULT']._serialized_start=1848
+  _globals['_X509RESULT']._serialized_end=1941
+  _globals['_SIGNJWT']._serialized_start=1943
+  _globals['_SIGNJWT']._serialized_end=2018
+  _globals['_JWTORDER']._serialized_start=2020
+  _globals['_JWTORDER']._serialized_end=2127
+  _globals['_JWTRESULTS']._serialized_start=2129
+  _globals['_JWTRESULTS']._serialized_end=2187
+  _globals['_JWTRESULT']._serialized_start=2189
+  _globals['_JWTRESULT']._serialized_end=2272
+  _globals['_GENERATEAUTHORITY']._serialized_start=2275
+  _globals['_GENERATEAUTHORITY']._serialized_end=2439
+  _globals['_LISTAUTHORITIES']._serialized_start=2441
+  _globals['_LISTAUTHORITIES']._serialized_end=2458
+  _globals['_DROPAUTHORITY']._serialized_start=2460
+  _globals['_DROPAUTHORITY']._serialized_end=2511
+  _globals['_AUTHORITY']._serialized_start=2514
+  _globals['_AUTHORITY']._serialized_end=2723
+  _globals['_AUTHORITIES']._serialized_start=2725
+  _globals['_AUTHORITIES']._serialized_end=2788
+  _globals['_SPAWNSIGNERPROCESS']._serialized_start=2790
+  _globals['_SPAWNSIGNERPROCESS']._serialized_end=2810
+  _globals['_SPAWNED']._serialized_start=2812
+  _globals['_SPAWNED']._serialized_end=2834
+  _globals['_SHARE']._serialized_start=2836
+  _globals['_SHARE']._serialized_end=2946
+  _globals['_KEYEDAUTHORITY']._serialized_start=2948
+  _globals['_KEYEDAUTHORITY']._serialized_end=3033
 # @@protoc_insertion_point(module_scope)

@@ -241,6 +241,7 @@ class Policy(_message.Message):
     MAX_BACKDATE_FIELD_NUMBER: _builtins.int
     CLOCK_TOLERANCE_FIELD_NUMBER: _builtins.int
     JWT_ISSUER_FIELD_NUMBER: _builtins.int
+    CA_SUBJECT_FIELD_NUMBER: _builtins.int
     trust_domain: _builtins.str
     """Bare name. Every document names an ID of this trust domain."""
     max_x509_ttl: _builtins.int
@@ -257,6 +258,10 @@ class Policy(_message.Message):
     """
     jwt_issuer: _builtins.str
     """The "iss" of JWT-SVIDs; empty for none."""
+    @_builtins.property
+    def ca_subject(self) -> Global___CaSubject:
+        """Whom the certificates of X.509 authorities name, beside their serial number."""
+
     def __init__(
         self,
         *,
@@ -267,14 +272,47 @@ class Policy(_message.Message):
         max_backdate: _builtins.int = ...,
         clock_tolerance: _builtins.int = ...,
         jwt_issuer: _builtins.str = ...,
+        ca_subject: Global___CaSubject | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_tolerance", b"clock_tolerance", "jwt_issuer", b"jwt_issuer", "max_authority_ttl", b"max_authority_ttl", "max_backdate", b"max_backdate", "max_jwt_ttl", b"max_jwt_ttl", "max_x509_ttl", b"max_x509_ttl", "trust_domain", b"trust_domain"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject", "clock_tolerance", b"clock_tolerance", "jwt_issuer", b"jwt_issuer", "max_authority_ttl", b"max_authority_ttl", "max_backdate", b"max_backdate", "max_jwt_ttl", b"max_jwt_ttl", "max_x509_ttl", b"max_x509_ttl", "trust_domain", b"trust_domain"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class CaSubject(_message.Message):
+    """The configured part of an X.509 authority's distinguished name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    COMMON_NAME_FIELD_NUMBER: _builtins.int
+    common_name: _builtins.str
+    """Empty for none."""
+    @_builtins.property
+    def country(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Two letters each."""
+
+    @_builtins.property
+    def organization(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        country: _abc.Iterable[_builtins.str] | None = ...,
+        organization: _abc.Iterable[_builtins.str] | None = ...,
+        common_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["common_name", b"common_name", "country", b"country", "organization", b"organization"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaSubject: _TypeAlias = CaSubject  # noqa: Y015
 
 @_typing.final
 class Configure(_message.Message):

@@ -107,12 +107,12 @@ class AgentService(AgentServicer):
     ) -> types_pb2.JoinToken:
         return await self._tokens.create(request)
 
-    def AttestAgent(
+    async def AttestAgent(  # type: ignore[override]  # a coroutine that writes
         self,
         request_iterator: AsyncIterator[agent_pb2.AttestAgentRequest],
         context: Any,
-    ) -> Any:
-        return self._attestation.attest(request_iterator, context)
+    ) -> None:
+        await self._attestation.attest(request_iterator, context)
 
     async def RenewAgent(
         self, request: agent_pb2.RenewAgentRequest, context: Any

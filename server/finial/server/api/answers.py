@@ -5,6 +5,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Final, NamedTuple
 
 _KEPT_BYTES: Final = 64 * 1024 * 1024
+_KEPT_ANSWERS: Final = 65_536
+"""An empty answer has no bytes, and still a place; agents come and go."""
 
 
 class _Answer(NamedTuple):
@@ -14,10 +16,11 @@ class _Answer(NamedTuple):
 
 
 class Answers:
-    """Bounded in bytes: what was not asked for the longest time goes first."""
+    """Bounded in bytes and number: what was not asked for the longest time goes first."""
 
-    def __init__(self, kept_bytes: int = _KEPT_BYTES) -> None:
+    def __init__(self, kept_bytes: int = _KEPT_BYTES, kept_answers: int = _KEPT_ANSWERS) -> None:
         self._kept_bytes = kept_bytes
+        self._kept_answers = kept_answers
         self._answers: OrderedDict[Hashable, _Answer] = OrderedDict()
         self._size = 0
 
@@ -40,7 +43,7 @@ class Answers:
             return
         self._answers[key] = answer
         self._size += answer.size
-        while self._size > self._kept_bytes:
+        while self._size > self._kept_bytes or len(self._answers) > self._kept_answers:
             self._drop(next(iter(self._answers)))
 
     def _drop(self, key: Hashable) -> None:

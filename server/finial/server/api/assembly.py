@@ -75,7 +75,7 @@ class Api:
             admin_ids=parts.admin_ids,
         )
         self.promotion = Promotion(parts.agents, reader.caught_up, self.gate)
-        limits = RateLimits(parts.clock, parts.limits)
+        limits = RateLimits(parts.clock, parts.limits, self.gate.check_again)
         self._agent = _agent_service(parts, limits)
         self._entry = EntryService(
             trust_domain=parts.trust_domain,

@@ -15,7 +15,7 @@ from finial.attestors.node.interface import (
 )
 from finial.runtime.observe import Observer
 from finial.runtime.rpc import ServerContext, StatusError
-from finial.server.api.caller import agent_of
+from finial.server.api.caller import agent_of, serial_of
 from finial.server.api.convert import encode_x509_svid
 from finial.server.api.failure import invalid
 from finial.server.api.issuing import Issues, csr_failure
@@ -106,7 +106,9 @@ class Attestation:
         await self._limits.admit(context, Limited.X509_SIGNING)
         issued = await self._issue(agent.id, request.params.csr)
         try:
-            await self._store.set_new_serial(agent.id, str(issued.serial), issued.not_after)
+            await self._store.set_new_serial(
+                agent.id, serial_of(context), str(issued.serial), issued.not_after
+            )
         except (NotFound, AgentBanned):
             raise _denied(context) from None
         await self._settled()

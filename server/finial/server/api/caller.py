@@ -14,9 +14,19 @@ def agent_of(context: ServerContext) -> Agent:
         StatusError: PermissionDenied: the gate let somebody else through; the handler of an
             agent's method serves agents, whatever the table says.
     """
+    return _identity_of(context)[0]
+
+
+def serial_of(context: ServerContext) -> str:
+    """The serial number of the certificate that the agent calls with; raises as `agent_of`."""
+    agent, promotes = _identity_of(context)
+    return promotes or agent.serial_number
+
+
+def _identity_of(context: ServerContext) -> tuple[Agent, str]:
     identity = context.identity
     if isinstance(identity, Identity) and identity.agent is not None:
-        return identity.agent
+        return identity.agent, identity.promotes
     raise StatusError(
         grpc.StatusCode.PERMISSION_DENIED,
         f"authorization denied for method {context.method}",

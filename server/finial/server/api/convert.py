@@ -67,6 +67,15 @@ def check_workload_id(found: SpiffeId, own: TrustDomain) -> SpiffeId:
     return found
 
 
+def member_id(message: types_pb2.SPIFFEID, own: TrustDomain) -> SpiffeId:
+    """An ID with a path, a reserved one or not, in the trust domain `own`."""
+    found = spiffe_id(message)
+    _check_member(found, own)
+    if not found.path:
+        raise ConversionError(f'"{found}" is not a member of trust domain "{own}"; path is empty')
+    return found
+
+
 def agent_id(message: types_pb2.SPIFFEID, own: TrustDomain) -> SpiffeId:
     """An ID that an agent of the trust domain `own` may have."""
     found = spiffe_id(message)

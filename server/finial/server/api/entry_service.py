@@ -65,7 +65,7 @@ class EntryService(EntryServicer):
         self, request: entry_pb2.CountEntriesRequest, context: Any
     ) -> entry_pb2.CountEntriesResponse:
         try:
-            count = await self._store.count(entry_filter(request.filter))
+            count = await self._store.count(entry_filter(request.filter, self._own))
         except ConversionError as error:
             raise invalid(str(error)) from None
         except RegistryError as error:
@@ -76,7 +76,7 @@ class EntryService(EntryServicer):
         self, request: entry_pb2.ListEntriesRequest, context: Any
     ) -> entry_pb2.ListEntriesResponse:
         try:
-            wanted = entry_filter(request.filter)
+            wanted = entry_filter(request.filter, self._own)
             page = await self._store.list(wanted, request.page_size, request.page_token)
         except ConversionError as error:
             raise invalid(str(error)) from None
@@ -151,12 +151,12 @@ class EntryService(EntryServicer):
     ) -> Any:
         return self._sync.all_entries(request, context)
 
-    def SyncAuthorizedEntries(
+    async def SyncAuthorizedEntries(  # type: ignore[override]  # a coroutine that writes
         self,
         request_iterator: AsyncIterator[entry_pb2.SyncAuthorizedEntriesRequest],
         context: Any,
-    ) -> Any:
-        return self._sync.synchronise(request_iterator, context)
+    ) -> None:
+        await self._sync.synchronise(request_iterator, context)
 
     def _decode(self, message: types_pb2.Entry, named: frozenset[str]) -> Wanted:
         try:

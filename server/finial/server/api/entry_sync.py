@@ -28,7 +28,10 @@ Requests = AsyncIterator[entry_pb2.SyncAuthorizedEntriesRequest]
 
 
 class EntrySync:
-    """Answers agents; `check_again` raises when the caller of a long stream lost its right."""
+    """Answers agents; `check_again` raises when the caller of a long stream lost its right.
+
+    A stream may wait for its first message as for any other.
+    """
 
     def __init__(self, index: EntryIndex, check_again: Callable[[ServerContext], None]) -> None:
         self._index = index
@@ -55,6 +58,7 @@ class EntrySync:
         first = await anext(requests, None)
         if first is None:
             return
+        self._check_again(context)
         if first.ids:
             raise invalid("specifying IDs on initial request is not supported")
         hidden = tuple(hidden_fields(first, "output_mask"))

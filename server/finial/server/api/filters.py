@@ -1,14 +1,17 @@
 """The filters of list and count calls, from the wire to the domain."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
 from finial.api.spire import types_pb2
 from finial.api.spire.server import agent_pb2, entry_pb2
 from finial.attestors.selector import Selector
-from finial.server.api.convert import ConversionError, selectors, spiffe_id, trust_domain
+from finial.server.api.convert import ConversionError, member_id, selectors, workload_id
 from finial.server.registry.model import AgentFilter, EntryFilter, Match
+from finial.spiffe.errors import SpiffeError
 from finial.spiffe.spiffe_id import SpiffeId
+from finial.spiffe.trust_domain import TrustDomain
 
 EntryFilterMessage = entry_pb2.ListEntriesRequest.Filter | entry_pb2.CountEntriesRequest.Filter
 AgentFilterMessage = agent_pb2.ListAgentsRequest.Filter | agent_pb2.CountAgentsRequest.Filter
@@ -23,20 +26,24 @@ class _SetMatch(Protocol):
     def match(self) -> int: ...
 
 
-def entry_filter(message: EntryFilterMessage) -> EntryFilter:
-    """The filter in `message`; what it leaves out doesn't filter.
+def entry_filter(message: EntryFilterMessage, own: TrustDomain) -> EntryFilter:
+    """The filter in `message`, whose IDs are of the trust domain `own`; what is absent lets pass.
 
     Raises:
         ConversionError: a part of it is not valid.
     """
-    chosen = federates_with = None
+    parent = wanted = chosen = federates_with = None
+    if message.HasField("by_parent_id"):
+        parent = _id(member_id, message.by_parent_id, own, "malformed parent ID filter")
+    if message.HasField("by_spiffe_id"):
+        wanted = _id(workload_id, message.by_spiffe_id, own, "malformed SPIFFE ID filter")
     if message.HasField("by_selectors"):
         chosen = _selector_set(message.by_selectors, "malformed selectors filter")
     if message.HasField("by_federates_with"):
         federates_with = _domain_set(message.by_federates_with)
     return EntryFilter(
-        spiffe_id=_optional_id(message, "by_spiffe_id", "malformed SPIFFE ID filter"),
-        parent_id=_optional_id(message, "by_parent_id", "malformed parent ID filter"),
+        spiffe_id=wanted,
+        parent_id=parent,
         selectors=chosen,
         selectors_match=_match(message.by_selectors),
         federates_with=federates_with,
@@ -70,11 +77,14 @@ def agent_filter(message: AgentFilterMessage) -> AgentFilter:
     )
 
 
-def _optional_id(message: EntryFilterMessage, field: str, what: str) -> SpiffeId | None:
-    if not message.HasField(field):  # type: ignore[arg-type]  # one of the two ID fields
-        return None
+def _id(
+    read: Callable[[types_pb2.SPIFFEID, TrustDomain], SpiffeId],
+    message: types_pb2.SPIFFEID,
+    own: TrustDomain,
+    what: str,
+) -> SpiffeId:
     try:
-        return spiffe_id(getattr(message, field))
+        return read(message, own)
     except ConversionError as error:
         raise ConversionError(f"{what}: {error}") from None
 
@@ -93,8 +103,8 @@ def _domain_set(message: types_pb2.FederatesWithMatch) -> tuple[str, ...]:
     if not message.trust_domains:
         raise ConversionError(f"{what}: empty trust domain set")
     try:
-        return tuple(sorted({trust_domain(name).name for name in message.trust_domains}))
-    except ConversionError as error:
+        return tuple(sorted({TrustDomain.parse(name).name for name in message.trust_domains}))
+    except SpiffeError as error:
         raise ConversionError(f"{what}: {error}") from None
 
 

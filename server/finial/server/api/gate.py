@@ -57,6 +57,8 @@ class _Verdict(NamedTuple):
     agent: Agent | None = None
     promotes: str = ""
     refusal: StatusError | None = None
+    superseded: bool = False
+    """Whether it is refused for a serial number that is not, or no longer, the agent's."""
 
 
 class Gate:
@@ -100,10 +102,16 @@ class Gate:
             raise verdict.refusal
 
     def check_again(self, context: ServerContext) -> None:
-        """For long streams: raises as `admit` does when the caller lost its right since."""
-        refusal = self._judge(context).refusal
-        if refusal is not None:
-            raise refusal
+        """For calls that have waited: raises as `admit` does when the caller lost its right since.
+
+        An agent that has renewed meanwhile is told to call again, and not that its SVID is of no
+        use: on that, SPIRE's agent throws away the SVID that it has, which is the new one.
+        """
+        verdict = self._judge(context)
+        if verdict.superseded:
+            raise _superseded()
+        if verdict.refusal is not None:
+            raise verdict.refusal
 
     def finished(
         self,
@@ -152,7 +160,11 @@ class Gate:
         verdict = check_agent(agent, serial, now, svid.not_after)
         reason = _REASONS.get(verdict)
         if reason is not None:
-            return _Verdict(CallerKind.ANY, refusal=_denied(method, reason))
+            return _Verdict(
+                CallerKind.ANY,
+                refusal=_denied(method, reason),
+                superseded=verdict is AgentVerdict.NOT_ACTIVE,
+            )
         promotes = serial if verdict is AgentVerdict.PROMOTE else ""
         return _Verdict(CallerKind.AGENT, agent, promotes)
 
@@ -187,6 +199,13 @@ def _denied(
         grpc.StatusCode.PERMISSION_DENIED,
         f"authorization denied for method {method}",
         details,
+    )
+
+
+def _superseded() -> StatusError:
+    return StatusError(
+        grpc.StatusCode.UNAVAILABLE,
+        "the agent's certificate was replaced during the call; call again with the new one",
     )
 
 

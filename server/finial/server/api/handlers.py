@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Protocol
 
 import grpc
@@ -71,32 +71,38 @@ class GuardedServer:
 
 
 def _guarded(behaviour: Behaviour, promote: Promote | None) -> Behaviour:
+    """`behaviour` with its guard: a coroutine function, or a plain one that answers at once.
+
+    A plain one returns no awaitable: a call that ends before its task runs would leave it behind.
+    """
+    guarded = _waiting(behaviour, promote)
+    if iscoroutinefunction(behaviour):
+        return guarded
+
     def called(request: Any, context: ServerContext) -> Any:
-        identity = context.identity
-        if promote is not None and isinstance(identity, Identity) and identity.promotes:
-            return _promoted(behaviour, promote, request, context)
-        outcome = behaviour(request, context)
-        return _translated(outcome) if isawaitable(outcome) else outcome
+        if promote is not None and _promotes(context):
+            return guarded(request, context)
+        return behaviour(request, context)
 
     return called
 
 
-async def _promoted(
-    behaviour: Behaviour, promote: Promote, request: Any, context: ServerContext
-) -> Any:
-    try:
-        await promote(context)
-        outcome = behaviour(request, context)
-        return await outcome if isawaitable(outcome) else outcome
-    except StoreError as error:
-        raise _unavailable(error) from error
+def _waiting(behaviour: Behaviour, promote: Promote | None) -> Behaviour:
+    async def called(request: Any, context: ServerContext) -> Any:
+        try:
+            if promote is not None and _promotes(context):
+                await promote(context)
+            outcome = behaviour(request, context)
+            return await outcome if isawaitable(outcome) else outcome
+        except StoreError as error:
+            raise _unavailable(error) from error
+
+    return called
 
 
-async def _translated(outcome: Awaitable[Any]) -> Any:
-    try:
-        return await outcome
-    except StoreError as error:
-        raise _unavailable(error) from error
+def _promotes(context: ServerContext) -> bool:
+    identity = context.identity
+    return isinstance(identity, Identity) and bool(identity.promotes)
 
 
 def _unavailable(error: StoreError) -> StatusError:

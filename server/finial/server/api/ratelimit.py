@@ -4,7 +4,8 @@ A call over the rate waits for its turn. It is refused at once, taking nothing, 
 more than a full bucket holds or when its turn would come after its deadline.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -46,11 +47,20 @@ class RateLimitSettings:
 
 
 class RateLimits:
-    """The buckets, by what they limit and by source address. Owned by the API's event loop."""
+    """The buckets, by what they limit and by source address. Owned by the API's event loop.
 
-    def __init__(self, clock: Clock, settings: RateLimitSettings) -> None:
+    `check_again` raises when a caller lost its right while it waited for its turn.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        settings: RateLimitSettings,
+        check_again: Callable[[ServerContext], None],
+    ) -> None:
         self._clock = clock
         self._rates = settings.rates()
+        self._check_again = check_again
         self._buckets: dict[tuple[Limited, str], TokenBucket] = {}
         self._swept = clock.monotonic()
 
@@ -58,7 +68,8 @@ class RateLimits:
         """Returns when the caller may go on.
 
         Raises:
-            StatusError: ResourceExhausted, the call asks for more than it can get in time.
+            StatusError: ResourceExhausted, the call asks for more than it can get in time; and
+                what the gate raises now.
         """
         rate = self._rates.get(limited)
         caller = context.caller
@@ -74,7 +85,16 @@ class RateLimits:
             raise _refusal(limited, "the turn of this call comes after its deadline")
         bucket.take(cost, now)
         if wait > 0:
+            await self._turn(bucket, cost, wait)
+            self._check_again(context)
+
+    async def _turn(self, bucket: TokenBucket, cost: int, wait: float) -> None:
+        """Wait; who gives up lets others have the turn, or each address could be kept waiting."""
+        try:
             await self._clock.sleep(wait)
+        except asyncio.CancelledError:
+            bucket.give_back(cost)
+            raise
 
     def _bucket(self, limited: Limited, host: str, rate: int, now: float) -> TokenBucket:
         if now - self._swept >= _SWEEP_EVERY:

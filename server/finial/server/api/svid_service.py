@@ -120,11 +120,11 @@ class SvidService(SVIDServicer):
     ) -> svid_pb2.NewJWTSVIDResponse:
         self._check_jwt_enabled()
         agent = agent_of(context)
+        await self._limits.admit(context, Limited.JWT_SIGNING)
         entry = self._index.view(agent.id, agent.selectors).get(request.entry_id)
         if entry is None:
             raise not_found("entry not found or not authorized")
         _check_audience(request.audience)
-        await self._limits.admit(context, Limited.JWT_SIGNING)
         order = JwtOrder(
             spiffe_id=entry.spiffe_id,
             audience=tuple(request.audience),

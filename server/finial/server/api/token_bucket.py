@@ -30,6 +30,10 @@ class TokenBucket:
         self._refill(now)
         self.tokens -= cost
 
+    def give_back(self, cost: float) -> None:
+        """Returns `cost` tokens that were taken for nothing."""
+        self.tokens = min(self.burst, self.tokens + cost)
+
     def is_full(self, now: float) -> bool:
         """Whether forgetting this bucket would change nothing."""
         self._refill(now)

@@ -48,6 +48,15 @@ class CaSubject(Section):
                 raise FieldError(f'"{country}" is no country', "use two letters, as US")
         return countries
 
+    @field_validator("organization", "common_name")
+    @classmethod
+    def _short_enough(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        """RFC 5280 appendix A.1: ub-organization-name and ub-common-name."""
+        for name in (value,) if isinstance(value, str) else value:
+            if len(name.encode()) > 64:
+                raise FieldError(f'"{name}" is too long', "use 64 bytes at most")
+        return value
+
 
 class RateLimit(Section):
     """Which calls are limited for each caller address."""

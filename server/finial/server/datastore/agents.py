@@ -91,17 +91,22 @@ class AgentStore:
 
         return await self._database.write(work)
 
-    async def set_new_serial(self, agent_id: SpiffeId, serial: str, expires_at: int) -> Agent:
+    async def set_new_serial(
+        self, agent_id: SpiffeId, current: str, serial: str, expires_at: int
+    ) -> Agent:
         """Remember the serial of a renewal; it and the current one are both good until it is used.
 
         Raises:
-            NotFound: there is no such agent.
+            NotFound: there is no such agent, or its serial is not `current` any more: who renews
+                with a certificate that was replaced, perhaps after an eviction, gets no other.
             AgentBanned: it is banned.
         """
 
         def renewed(stored: Agent) -> Agent:
             if stored.banned:
                 raise AgentBanned
+            if stored.serial_number != current:
+                raise NotFound("agent")
             return replace(stored, new_serial_number=serial, new_expires_at=expires_at)
 
         return await self._change(agent_id, renewed)

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from finial.api.finial import signer_pb2
+from finial.runtime.logging import log
 from finial.server.authority import AuthorityError
 from finial.server.datastore.errors import StoreError
 from finial.server.issuance.orders import (
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from finial.runtime.clock import Clock
     from finial.runtime.observe import Observer
     from finial.server.authority import Authority
+
+_LOGGER = logging.getLogger(__name__)
 
 _KINDS = {
     "workload": signer_pb2.X509Order.WORKLOAD,
@@ -235,7 +238,11 @@ def _refusal(refusal: signer_pb2.Refusal) -> IssueError:
 
 
 def _unavailable(error: Exception) -> IssueError:
-    return IssueError(IssueErrorKind.UNAVAILABLE, str(error))
+    # The operator has to hear of it: the error says what is wrong and the way out.
+    log(_LOGGER, logging.ERROR, "cannot issue", error=str(error))
+    # The caller may be an agent, or nobody yet: the server's paths are not for its eyes.
+    text = "the datastore cannot serve now" if isinstance(error, StoreError) else str(error)
+    return IssueError(IssueErrorKind.UNAVAILABLE, text)
 
 
 def _token_name(key_id: str, token: str) -> str:

@@ -71,7 +71,9 @@ class AuthorityKey:
         return signer_pb2.KeyedAuthority(authority=self.record, private_key=key)
 
 
-def generate(order: signer_pb2.GenerateAuthority, trust_domain: str) -> AuthorityKey:
+def generate(
+    order: signer_pb2.GenerateAuthority, trust_domain: str, subject: signer_pb2.CaSubject
+) -> AuthorityKey:
     """Make a key and, for X.509, its self-signed certificate.
 
     Raises:
@@ -87,7 +89,9 @@ def generate(order: signer_pb2.GenerateAuthority, trust_domain: str) -> Authorit
         public_key=_spki(private),
     )
     if order.kind == signer_pb2.X509:
-        record.certificate = self_signed(private, trust_domain, order.not_before, order.not_after)
+        record.certificate = self_signed(
+            private, trust_domain, subject, order.not_before, order.not_after
+        )
         record.id = _key_identifier(private).hex()
     else:
         record.id = "".join(secrets.choice(_KEY_ID_ALPHABET) for _ in range(_KEY_ID_LENGTH))

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
+    from finial.api.finial import signer_pb2
     from finial.server.signer.algorithms import PrivateKey
 
 _KEY_USAGE = x509.KeyUsage(
@@ -27,20 +28,20 @@ _KEY_USAGE = x509.KeyUsage(
 )
 
 
-def self_signed(private: PrivateKey, trust_domain: str, not_before: int, not_after: int) -> bytes:
+def self_signed(
+    private: PrivateKey,
+    trust_domain: str,
+    subject: signer_pb2.CaSubject,
+    not_before: int,
+    not_after: int,
+) -> bytes:
     """Make a CA certificate, DER; times in Unix seconds.
 
     The subject carries the serial, so that no two authorities of a trust domain share a name and
     a verifier never tries the wrong one. No path length, no authority key identifier.
     """
     serial = new_serial()
-    name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "SPIFFE"),
-            x509.NameAttribute(NameOID.SERIAL_NUMBER, str(serial)),
-        ]
-    )
+    name = _name(subject, serial)
     own_id = x509.UniformResourceIdentifier(f"spiffe://{trust_domain}")
     builder = (
         x509.CertificateBuilder(subject_name=name, issuer_name=name)
@@ -56,6 +57,17 @@ def self_signed(private: PrivateKey, trust_domain: str, not_before: int, not_aft
         .add_extension(x509.SubjectAlternativeName([own_id]), critical=False)
     )
     return builder.sign(private, _digest(private)).public_bytes(serialization.Encoding.DER)
+
+
+def _name(subject: signer_pb2.CaSubject, serial: int) -> x509.Name:
+    attributes = [
+        *(x509.NameAttribute(NameOID.COUNTRY_NAME, each) for each in subject.country),
+        *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, each) for each in subject.organization),
+    ]
+    if subject.common_name:
+        attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, subject.common_name))
+    attributes.append(x509.NameAttribute(NameOID.SERIAL_NUMBER, str(serial)))
+    return x509.Name(attributes)
 
 
 def new_serial() -> int:

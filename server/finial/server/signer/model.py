@@ -79,6 +79,15 @@ class AuthorityRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaSubject:
+    """Whom X.509 authorities name in their certificates, beside their serial number."""
+
+    country: tuple[str, ...] = ("US",)
+    organization: tuple[str, ...] = ("SPIFFE",)
+    common_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignerSettings:
     """How signers are started, and the policy that they enforce on their own.
 
@@ -92,6 +101,7 @@ class SignerSettings:
         clock_tolerance: seconds between the signer's clock and the beginning of a document's
             validity; 0 switches the rule off, for simulated time.
         jwt_issuer: the "iss" of JWT-SVIDs, empty for none.
+        ca_subject: the name of authorities made from now on.
     """
 
     trust_domain: TrustDomain
@@ -102,6 +112,7 @@ class SignerSettings:
     max_authority_ttl: int
     clock_tolerance: int = 60
     jwt_issuer: str = ""
+    ca_subject: CaSubject = CaSubject()
 
     def to_message(self) -> signer_pb2.Configure:
         """The settings as a first signer gets them."""
@@ -115,6 +126,11 @@ class SignerSettings:
                 max_backdate=BACKDATE,
                 clock_tolerance=self.clock_tolerance,
                 jwt_issuer=self.jwt_issuer,
+                ca_subject=signer_pb2.CaSubject(
+                    country=self.ca_subject.country,
+                    organization=self.ca_subject.organization,
+                    common_name=self.ca_subject.common_name,
+                ),
             ),
             key_manager=kinds.DISK if self.keys_path else kinds.MEMORY,
             keys_path=str(self.keys_path.absolute()) if self.keys_path else "",

@@ -41,6 +41,7 @@ class Policy:
     max_backdate: int
     clock_tolerance: int
     jwt_issuer: str
+    ca_subject: signer_pb2.CaSubject
     now: Callable[[], float]
 
     def check_x509(self, order: signer_pb2.X509Order, authority: signer_pb2.Authority) -> None:
@@ -123,6 +124,7 @@ def policy_from(message: signer_pb2.Policy, now: Callable[[], float]) -> Policy:
         max_backdate=message.max_backdate,
         clock_tolerance=message.clock_tolerance,
         jwt_issuer=message.jwt_issuer,
+        ca_subject=message.ca_subject,
         now=now,
     )
 

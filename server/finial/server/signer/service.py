@@ -57,7 +57,10 @@ class SignerService:
         except Refused as refused:
             complaints.say("warn", "signer refused a request", reason=str(refused))
             reply = signer_pb2.Reply(refusal=refused.to_message())
-        except Exception as fault:  # noqa: BLE001  (one request must not take the keys with it)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as fault:  # noqa: BLE001  (one request must not take the keys with it)
+            # Not only Exception: what panics in cryptography's Rust, on some CSR, arrives as none.
             complaints.say("error", "signer failed on a request", fault=type(fault).__name__)
             refusal = Refused(Code.INTERNAL, "the signer failed on this request")
             reply = signer_pb2.Reply(refusal=refusal.to_message())
@@ -118,7 +121,7 @@ class SignerService:
     def _generate(self, order: signer_pb2.GenerateAuthority, policy: Policy) -> signer_pb2.Reply:
         policy.check_authority(order)
         try:
-            made = authority_key.generate(order, policy.trust_domain.name)
+            made = authority_key.generate(order, policy.trust_domain.name, policy.ca_subject)
         except ValueError as error:
             raise policy_violation(str(error)) from None
         return self._hold(self._keys.with_added(made))

@@ -13,6 +13,8 @@ from finial.server.cli.entry.data_file import entries_from_json
 from finial.server.cli.entry.fields import FIELD_FLAGS, check, entry_from_flags
 from finial.server.cli.entry.results import EntryResult, tell
 
+NO_PARENT = "a parent ID is required if the node flag is not set"
+
 
 async def create(call: Call) -> None:
     stub = EntryStub(call.channel)
@@ -29,7 +31,7 @@ def wanted_entries(call: Call) -> list[Entry]:
     if path := call.values.text("data"):
         return entries_from_json(read_input(path, call.console))
     node = call.values.boolean("node")
-    check(call.values, node=node)
+    check(call.values, node=node, no_parent=NO_PARENT)
     return [entry_from_flags(call.values, node=node)]
 
 

@@ -26,15 +26,12 @@ FIELD_FLAGS: tuple[Flag, ...] = (
 )
 
 
-def check(values: Values, *, node: bool) -> None:
-    """Refuse what is missing, in SPIRE's order; raises FailureError."""
+def check(values: Values, *, node: bool, no_parent: str) -> None:
+    """Refuse what is missing, in SPIRE's order; raises FailureError, `no_parent` for a parent."""
     complaints = (
         (not values.texts("selector"), "at least one selector is required"),
         (node and bool(values.texts("federatesWith")), "node entries can not federate"),
-        (
-            not node and not values.text("parentID"),
-            "a parent ID is required if the node flag is not set",
-        ),
+        (not node and not values.text("parentID"), no_parent),
         (not values.text("spiffeID"), "a SPIFFE ID is required"),
         (values.integer("x509SVIDTTL") < 0, "a positive x509-SVID TTL is required"),
         (values.integer("jwtSVIDTTL") < 0, "a positive JWT-SVID TTL is required"),

@@ -29,6 +29,8 @@ async def show(call: Call) -> None:
         entries = [await _one(call, entry_id)]
     else:
         entries = await _all(call, entry_filter(call.values))
+    for entry in entries:
+        entry.selectors.sort(key=lambda each: (each.type, each.value))
     answer = ListEntriesResponse(entries=sorted(entries, key=order))
     call.answer(answer, lambda console: _print(console, answer.entries))
 

@@ -38,7 +38,7 @@ async def _wanted(call: Call, stub: "EntryAsyncStub") -> list[Entry]:
         return entries_from_json(read_input(path, call.console))
     if not call.values.text("entryID"):
         raise FailureError("entry ID is required")
-    check(call.values, node=False)
+    check(call.values, node=False, no_parent="a parent ID is required")
     entry = entry_from_flags(call.values, node=False)
     if call.values.given(*ATTRIBUTE_FLAGS):
         await _merge_attributes(call, stub, entry)
