@@ -52,7 +52,7 @@ async def client(agent: RunningAgent) -> AsyncIterator[Workload]:
         yield connected
 
 
-async def test_wep_01_the_endpoint_is_a_unix_socket_open_to_every_local_user(
+async def test_WEP_01_the_endpoint_is_a_unix_socket_open_to_every_local_user(
     agent: RunningAgent,
 ) -> None:
     assert stat.S_ISSOCK(agent.socket.stat().st_mode)
@@ -60,12 +60,12 @@ async def test_wep_01_the_endpoint_is_a_unix_socket_open_to_every_local_user(
     assert stat.S_IMODE(agent.socket.parent.stat().st_mode) & 0o755 == 0o755
 
 
-async def test_wep_02_a_stock_grpc_client_is_served(client: Workload) -> None:
+async def test_WEP_02_a_stock_grpc_client_is_served(client: Workload) -> None:
     response = await client.call("FetchX509SVID")
     assert response.svids[0].spiffe_id == "spiffe://example.org/w"
 
 
-async def test_wep_03_no_tcp_port_is_opened(agent: RunningAgent, server: FakeServer) -> None:
+async def test_WEP_03_no_tcp_port_is_opened(agent: RunningAgent, server: FakeServer) -> None:
     assert agent.socket.exists()
     assert listening_ports() == {server.port}  # the fake server's own, in the same process
 
@@ -102,7 +102,7 @@ def listening_ports() -> set[int]:
         (("x-workload.spiffe.io", "true"),),
     ],
 )
-async def test_wep_05_without_the_security_header_every_method_refuses(
+async def test_WEP_05_without_the_security_header_every_method_refuses(
     client: Workload, method: str, metadata: Any
 ) -> None:
     code, message = await client.refused(method, metadata, **ARGUMENTS.get(method, {}))
@@ -110,12 +110,12 @@ async def test_wep_05_without_the_security_header_every_method_refuses(
     assert message == "security header missing from request"
 
 
-async def test_wep_05_the_header_is_judged_before_the_arguments(client: Workload) -> None:
+async def test_WEP_05_the_header_is_judged_before_the_arguments(client: Workload) -> None:
     _, message = await client.refused("FetchJWTSVID", ())
     assert message == "security header missing from request"
 
 
-async def test_wep_05_health_needs_no_header(client: Workload) -> None:
+async def test_WEP_05_health_needs_no_header(client: Workload) -> None:
     check = client.channel.unary_unary(
         "/grpc.health.v1.Health/Check",
         health_pb2.HealthCheckRequest.SerializeToString,
@@ -127,12 +127,12 @@ async def test_wep_05_health_needs_no_header(client: Workload) -> None:
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_wep_06_and_07_plaintext_without_credentials_is_enough(client: Workload) -> None:
+async def test_WEP_06_and_07_plaintext_without_credentials_is_enough(client: Workload) -> None:
     # The client connected with grpc.aio.insecure_channel and sent no token.
     assert (await client.call("FetchX509SVID")).svids
 
 
-async def test_wep_08_the_caller_is_known_by_the_kernels_word_on_it(
+async def test_WEP_08_the_caller_is_known_by_the_kernels_word_on_it(
     agent: RunningAgent, server: FakeServer
 ) -> None:
     server.add_entry("e1", "/w", f"unix:uid:{os.geteuid() + 1}")
@@ -148,7 +148,7 @@ async def read_on(stream: Any) -> None:
         await stream.read()
 
 
-async def test_wep_14_an_agent_without_its_server_is_unavailable(
+async def test_WEP_14_an_agent_without_its_server_is_unavailable(
     tmp_path: Path, server: FakeServer
 ) -> None:
     token = server.add_token()
@@ -169,7 +169,7 @@ async def test_wep_14_an_agent_without_its_server_is_unavailable(
 @pytest.mark.parametrize(
     "method", ["FetchX509SVID", "FetchX509Bundles", "FetchJWTBundles", "FetchJWTSVID"]
 )
-async def test_wep_16_a_caller_without_an_identity_is_denied(
+async def test_WEP_16_a_caller_without_an_identity_is_denied(
     tmp_path: Path, server: FakeServer, method: str
 ) -> None:
     server.add_entry("e1", "/w", "unix:uid:4242")
@@ -189,20 +189,20 @@ async def test_wep_16_a_caller_without_an_identity_is_denied(
         ("FetchWITBundles", "fetching WIT bundles is not implemented"),
     ],
 )
-async def test_wep_17_and_wl_02_what_is_not_served_is_unimplemented(
+async def test_WEP_17_and_WL_02_what_is_not_served_is_unimplemented(
     client: Workload, method: str, text: str
 ) -> None:
     assert await client.refused(method) == (grpc.StatusCode.UNIMPLEMENTED, text)
 
 
-async def test_wep_17_an_unknown_method_is_unimplemented(client: Workload) -> None:
+async def test_WEP_17_an_unknown_method_is_unimplemented(client: Workload) -> None:
     call: Any = client.channel.unary_unary("/SpiffeWorkloadAPI/FetchAll")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(b"", metadata=HEADER)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_wep_18_the_service_is_the_published_one_and_no_more() -> None:
+def test_WEP_18_the_service_is_the_published_one_and_no_more() -> None:
     service = pb.DESCRIPTOR.services_by_name["SpiffeWorkloadAPI"]
     assert service.full_name == "SpiffeWorkloadAPI"
     assert {method.name for method in service.methods} == set(METHODS)
@@ -226,7 +226,7 @@ def test_wep_18_the_service_is_the_published_one_and_no_more() -> None:
     assert fields["JWTBundlesResponse"] == {"bundles": 1}
 
 
-async def test_wep_19_garbage_on_the_socket_disturbs_nobody(
+async def test_WEP_19_garbage_on_the_socket_disturbs_nobody(
     agent: RunningAgent, client: Workload
 ) -> None:
     stream = client.stream("FetchX509SVID")

@@ -72,7 +72,7 @@ async def token(client: Workload, audience: str = "a") -> str:
     return str(response.svids[0].svid)
 
 
-async def test_wl_01_both_profiles_are_served(client: Workload) -> None:
+async def test_WL_01_both_profiles_are_served(client: Workload) -> None:
     assert (await client.call("FetchX509SVID")).svids
     assert (await client.call("FetchX509Bundles")).bundles
     assert (await client.call("FetchJWTBundles")).bundles
@@ -80,7 +80,7 @@ async def test_wl_01_both_profiles_are_served(client: Workload) -> None:
     assert (await client.call("ValidateJWTSVID", audience="a", svid=svid)).spiffe_id == f"{TD}/w"
 
 
-async def test_wl_05_and_07_each_message_is_the_whole_state_and_comes_when_it_changes(
+async def test_WL_05_and_07_each_message_is_the_whole_state_and_comes_when_it_changes(
     client: Workload, server: FakeServer
 ) -> None:
     stream = client.stream("FetchX509SVID")
@@ -92,7 +92,7 @@ async def test_wl_05_and_07_each_message_is_the_whole_state_and_comes_when_it_ch
     stream.cancel()
 
 
-async def test_wl_06_the_first_message_is_there_at_once_and_holds_all_identities(
+async def test_WL_06_the_first_message_is_there_at_once_and_holds_all_identities(
     client: Workload, server: FakeServer
 ) -> None:
     for number in range(20):
@@ -113,13 +113,13 @@ async def test_wl_06_the_first_message_is_there_at_once_and_holds_all_identities
         ("ValidateJWTSVID", {"audience": "a"}, "svid must be specified"),
     ],
 )
-async def test_wl_09_21_and_31_mandatory_fields_are_demanded(
+async def test_WL_09_21_and_31_mandatory_fields_are_demanded(
     client: Workload, method: str, arguments: dict[str, Any], text: str
 ) -> None:
     assert await client.refused(method, **arguments) == (grpc.StatusCode.INVALID_ARGUMENT, text)
 
 
-async def test_wl_12_13_and_14_every_field_is_filled_in_the_form_of_the_standard(
+async def test_WL_12_13_and_14_every_field_is_filled_in_the_form_of_the_standard(
     client: Workload, server: FakeServer
 ) -> None:
     response = await client.call("FetchX509SVID")
@@ -132,7 +132,7 @@ async def test_wl_12_13_and_14_every_field_is_filled_in_the_form_of_the_standard
     assert svid.bundle == server.ca.der
 
 
-async def test_wl_13_intermediates_follow_the_leaf(tmp_path: Path, server: FakeServer) -> None:
+async def test_WL_13_intermediates_follow_the_leaf(tmp_path: Path, server: FakeServer) -> None:
     root, server.ca = server.ca, server.ca.intermediate()
     running = RunningAgent(tmp_path, server, clock=server.clock, token=server.add_token())
     (tmp_path / "root.pem").write_bytes(root.bundle().to_pem())
@@ -143,7 +143,7 @@ async def test_wl_13_intermediates_follow_the_leaf(tmp_path: Path, server: FakeS
     assert verify_chain(chain, root.bundles(), server.clock.time()).id.uri == f"{TD}/w"
 
 
-async def test_wl_14_federated_bundles_are_keyed_by_trust_domain_id(
+async def test_WL_14_federated_bundles_are_keyed_by_trust_domain_id(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
@@ -155,7 +155,7 @@ async def test_wl_14_federated_bundles_are_keyed_by_trust_domain_id(
     stream.cancel()
 
 
-async def test_wl_15_no_hint_is_served_twice(client: Workload, server: FakeServer) -> None:
+async def test_WL_15_no_hint_is_served_twice(client: Workload, server: FakeServer) -> None:
     server.add_entry("e2", "/young", MY_UID, hint="db", created_at=200)
     server.add_entry("e3", "/old", MY_UID, hint="db", created_at=100)
     stream = client.stream("FetchX509SVID")
@@ -170,7 +170,7 @@ async def test_wl_15_no_hint_is_served_twice(client: Workload, server: FakeServe
 
 
 @pytest.mark.parametrize("method", ["FetchX509SVID", "FetchX509Bundles", "FetchJWTBundles"])
-async def test_wl_17_20_and_28_who_loses_the_last_identity_is_denied_mid_stream(
+async def test_WL_17_20_and_28_who_loses_the_last_identity_is_denied_mid_stream(
     client: Workload, server: FakeServer, method: str
 ) -> None:
     stream = client.stream(method)
@@ -185,7 +185,7 @@ async def test_wl_17_20_and_28_who_loses_the_last_identity_is_denied_mid_stream(
     )
 
 
-async def test_wl_19_x509_bundles_hold_the_own_domain_and_the_federated_ones(
+async def test_WL_19_x509_bundles_hold_the_own_domain_and_the_federated_ones(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     stream = client.stream("FetchX509Bundles")
@@ -198,7 +198,7 @@ async def test_wl_19_x509_bundles_hold_the_own_domain_and_the_federated_ones(
     stream.cancel()
 
 
-async def test_wl_20_and_28_where_it_is_allowed_anybody_has_the_own_domains_bundles(
+async def test_WL_20_and_28_where_it_is_allowed_anybody_has_the_own_domains_bundles(
     tmp_path: Path, server: FakeServer, other: FakeCa
 ) -> None:
     server.add_entry("e1", "/w", "unix:uid:4242", federates_with=["other.org"])
@@ -220,13 +220,13 @@ async def test_wl_20_and_28_where_it_is_allowed_anybody_has_the_own_domains_bund
     assert other.der != server.ca.der
 
 
-async def test_wl_21_the_audience_is_that_of_the_request(client: Workload) -> None:
+async def test_WL_21_the_audience_is_that_of_the_request(client: Workload) -> None:
     response = await client.call("FetchJWTSVID", audience=["a", "b"])
     parsed = jwt_svid.parse_unverified(response.svids[0].svid)
     assert parsed.audience == ("a", "b")
 
 
-async def test_wl_22_and_25_without_an_id_there_is_a_token_for_each_identity(
+async def test_WL_22_and_25_without_an_id_there_is_a_token_for_each_identity(
     client: Workload, server: FakeServer
 ) -> None:
     server.add_entry("e2", "/x", MY_UID)
@@ -240,7 +240,7 @@ async def test_wl_22_and_25_without_an_id_there_is_a_token_for_each_identity(
     stream.cancel()
 
 
-async def test_wl_23_with_an_id_there_is_that_token_only(
+async def test_WL_23_with_an_id_there_is_that_token_only(
     client: Workload, server: FakeServer
 ) -> None:
     server.add_entry("e2", "/x", MY_UID)
@@ -253,19 +253,19 @@ async def test_wl_23_with_an_id_there_is_that_token_only(
 
 
 @pytest.mark.parametrize("text", ["http://example.org/w", "spiffe://", "w", "spiffe://x/a/"])
-async def test_wl_23_a_malformed_id_is_an_invalid_argument(client: Workload, text: str) -> None:
+async def test_WL_23_a_malformed_id_is_an_invalid_argument(client: Workload, text: str) -> None:
     code, message = await client.refused("FetchJWTSVID", audience=["a"], spiffe_id=text)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert message.startswith("invalid requested SPIFFE ID: ")
 
 
 @pytest.mark.parametrize("uri", [f"{TD}/other", "spiffe://other.org/w", TD])
-async def test_wl_24_an_identity_of_somebody_else_is_denied(client: Workload, uri: str) -> None:
+async def test_WL_24_an_identity_of_somebody_else_is_denied(client: Workload, uri: str) -> None:
     refusal = await client.refused("FetchJWTSVID", audience=["a"], spiffe_id=uri)
     assert refusal == (grpc.StatusCode.PERMISSION_DENIED, "no identity issued")
 
 
-async def test_wl_26_and_27_jwt_bundles_are_jwk_sets_of_jwt_keys_alone(
+async def test_WL_26_and_27_jwt_bundles_are_jwk_sets_of_jwt_keys_alone(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
@@ -282,7 +282,7 @@ async def test_wl_26_and_27_jwt_bundles_are_jwk_sets_of_jwt_keys_alone(
     stream.cancel()
 
 
-async def test_wl_29_a_token_that_breaks_a_rule_is_an_invalid_argument(
+async def test_WL_29_a_token_that_breaks_a_rule_is_an_invalid_argument(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     ca = server.ca
@@ -314,7 +314,7 @@ async def test_wl_29_a_token_that_breaks_a_rule_is_an_invalid_argument(
         assert svid not in message
 
 
-async def test_wl_30_all_claims_of_an_own_token_are_shown(
+async def test_WL_30_all_claims_of_an_own_token_are_shown(
     client: Workload, server: FakeServer
 ) -> None:
     await client.call("FetchX509SVID")
@@ -331,7 +331,7 @@ async def test_wl_30_all_claims_of_an_own_token_are_shown(
     assert {"exp", "iat", "e", "m"} <= set(shown)
 
 
-async def test_wl_30_of_a_foreign_token_only_the_spiffe_claims_are_shown(
+async def test_WL_30_of_a_foreign_token_only_the_spiffe_claims_are_shown(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
@@ -345,7 +345,7 @@ async def test_wl_30_of_a_foreign_token_only_the_spiffe_claims_are_shown(
     stream.cancel()
 
 
-async def test_wl_30_claims_that_the_operator_allows_are_shown_of_foreign_tokens_too(
+async def test_WL_30_claims_that_the_operator_allows_are_shown_of_foreign_tokens_too(
     tmp_path: Path, server: FakeServer, other: FakeCa
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
@@ -364,7 +364,7 @@ async def test_wl_30_claims_that_the_operator_allows_are_shown_of_foreign_tokens
     assert set(response.claims.keys()) == {"sub", "aud", "exp", "team"}
 
 
-async def test_wl_32_without_the_federated_bundle_its_tokens_are_no_good(
+async def test_WL_32_without_the_federated_bundle_its_tokens_are_no_good(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
@@ -381,7 +381,7 @@ async def test_wl_32_without_the_federated_bundle_its_tokens_are_no_good(
     stream.cancel()
 
 
-async def test_wl_32_a_bundle_that_others_federate_with_is_none_of_this_callers(
+async def test_WL_32_a_bundle_that_others_federate_with_is_none_of_this_callers(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     server.add_entry("e2", "/x", "unix:uid:4242", federates_with=["other.org"])
@@ -394,7 +394,7 @@ async def test_wl_32_a_bundle_that_others_federate_with_is_none_of_this_callers(
     assert set((await client.call("FetchJWTBundles")).bundles) == {TD}
 
 
-async def test_wl_36_the_order_is_the_same_every_time(client: Workload, server: FakeServer) -> None:
+async def test_WL_36_the_order_is_the_same_every_time(client: Workload, server: FakeServer) -> None:
     for name in ("c", "a", "b"):
         server.add_entry(name, f"/{name}", MY_UID)
     stream = client.stream("FetchX509SVID")

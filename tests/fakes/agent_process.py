@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Self
 
 PATIENCE = 30.0
 
@@ -94,20 +89,3 @@ plugins {{
 
     def log(self) -> str:
         return (self.folder / "agent.log").read_text()
-
-
-async def run_workload(program: str, socket: Path) -> Any:
-    """Run a Python program as a workload; returns the JSON that it prints."""
-    env: Mapping[str, str] = {**os.environ, "SPIFFE_ENDPOINT_SOCKET": f"unix://{socket}"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        program,
-        env=env,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(PATIENCE):
-        out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
-    return json.loads(out)
