@@ -11,6 +11,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived, StreamEnded, StreamReset
+from h2.exceptions import ProtocolError
 
 from finial.api.grpc import health_pb2, health_pb2_grpc
 from finial.runtime.clock import SystemClock
@@ -362,8 +363,8 @@ class Moody:
                         self.answer(h2, event.stream_id)
                     assert isinstance(event, (RequestReceived, StreamEnded, StreamReset, object))
                 writer.write(h2.data_to_send())
-        except ConnectionError:
-            pass
+        except (ConnectionError, ProtocolError):
+            pass  # the client may still speak on a connection that was closed to it
         writer.close()
 
     def answer(self, h2: H2Connection, stream_id: int) -> None:

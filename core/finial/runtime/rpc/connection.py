@@ -150,7 +150,8 @@ class Connection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Write what is queued and close."""
         self.flush()
-        if self.transport is not None:
+        # Closing twice makes a TLS transport of Python 3.11.2 unable to abort.
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.close()
 
     def abort(self) -> None:
