@@ -33,7 +33,9 @@ command -v "$python" >/dev/null || install_packages python3 python3-venv
 }
 "$python" -c 'import ensurepip, venv' 2>/dev/null || install_packages python3-venv
 if [ "$what" = dev ]; then
-  command -v openssl >/dev/null || install_packages openssl
+  for tool in openssl strace; do
+    command -v "$tool" >/dev/null || install_packages "$tool"
+  done
 fi
 
 if ! .venv/bin/python -c '' 2>/dev/null; then

@@ -77,7 +77,7 @@ def test_content_and_rename_are_synced_in_that_order(tmp_path: Path) -> None:
         command = [*strace, sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "f")]
         subprocess.run(command, check=True, capture_output=True)
     except (FileNotFoundError, subprocess.CalledProcessError):
-        pytest.skip("strace cannot be used here")
+        pytest.skip("strace cannot be used here: run `apt-get install strace`")
     calls = re.findall(r"\b(fsync|rename)(?:at2?)?\(", trace.read_text())
     assert calls == ["fsync", "rename", "fsync"]
 
