@@ -374,6 +374,8 @@ class Moody:
             h2.close_connection(last_stream_id=stream_id - 2 if stream_id > 1 else 0)
         elif self.times >= 0 and self.how == "refused":
             h2.reset_stream(stream_id, 7)
+        elif self.times >= 0 and self.how == "cancelled":
+            h2.reset_stream(stream_id, 8)
         elif self.times >= 0 and self.how == "html":
             h2.send_headers(stream_id, [(":status", "200"), ("content-type", "text/html")])
             h2.send_data(stream_id, b"<html>", end_stream=True)
@@ -436,6 +438,37 @@ async def test_answers_that_are_not_grpc_have_a_code(
             await Stub(channel).Plain(b"", timeout=5)
         assert caught.value.code() is code
         assert await Stub(channel).Plain(b"", timeout=5) == b"ok"
+    listener.close()
+
+
+class LateClock(FakeClock):
+    """Its time has passed, but nobody who sleeps on it has been woken yet."""
+
+    late = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.late
+
+
+@pytest.mark.parametrize(
+    ("late", "code"),
+    [(4.0, grpc.StatusCode.CANCELLED), (5.0, grpc.StatusCode.DEADLINE_EXCEEDED)],
+)
+async def test_a_server_that_cancels_at_the_deadline_is_not_taken_for_another_canceller(
+    folder: Path, late: float, code: grpc.StatusCode
+) -> None:
+    clock = LateClock()
+
+    class Punctual(Moody):
+        def answer(self, h2: H2Connection, stream_id: int) -> None:
+            clock.late = late
+            super().answer(h2, stream_id)
+
+    listener = await asyncio.start_unix_server(Punctual("cancelled", 1), folder / "m")
+    async with Channel(f"unix:{folder / 'm'}", clock=clock) as channel:
+        with pytest.raises(RpcError) as caught:
+            await Stub(channel).Plain(b"", timeout=5)
+        assert caught.value.code() is code
     listener.close()
 
 

@@ -32,6 +32,13 @@ def test_what_is_written_is_read_again(seconds: float) -> None:
     assert parse_timeout(raw) == pytest.approx(seconds, rel=1e-4)
 
 
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.1999999999, 99.9999991, 1e6 + 1 / 3])
+def test_a_server_is_never_told_less_than_the_caller_waits(seconds: float) -> None:
+    told = parse_timeout(format_timeout(seconds))
+    assert told is not None
+    assert told >= seconds - 1e-12
+
+
 def test_the_past_is_the_shortest_timeout() -> None:
     assert format_timeout(-3) == b"1n"
 

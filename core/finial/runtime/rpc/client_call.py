@@ -181,6 +181,10 @@ class ClientCall:
             self._attempt = loop.create_future()
             self._task = loop.create_task(self._run(), name=self._rpc.path)
             return
+        if stream.dropped and self.time_remaining() == 0:
+            # The server's timer was heard before ours fired.
+            self._settle(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline exceeded", ())
+            return
         self._settle(stream.code or grpc.StatusCode.UNKNOWN, stream.message, stream.trailing)
 
     def abandon(self, code: grpc.StatusCode, message: str) -> None:

@@ -29,13 +29,15 @@ class ClientStream(Stream):
     """Reads the response's headers, messages and trailers.
 
     `over` is called once, when the status is known, before any reader hears of it. `refused` says
-    that the server has surely not begun with the request, so that it may be made again.
+    that the server has surely not begun with the request, so that it may be made again; `dropped`
+    that it cancelled the stream, as servers do at the call's deadline.
     """
 
     __slots__ = (
         "_begun",
         "_over",
         "code",
+        "dropped",
         "initial",
         "message",
         "refused",
@@ -57,6 +59,7 @@ class ClientStream(Stream):
         self.message = ""
         self.trailing: Metadata = ()
         self.refused = False
+        self.dropped = False
         self.superseded = False  # another attempt takes its place
 
     def on_response(self, headers: list[Header], ended: bool) -> None:
@@ -91,6 +94,7 @@ class ClientStream(Stream):
 
     def on_reset(self, error: int) -> None:
         self.refused = error == ErrorCodes.REFUSED_STREAM
+        self.dropped = error == ErrorCodes.CANCEL
         self.finish(code_of_reset(error), f"the server reset the stream, HTTP/2 error {error}")
 
     def on_refused(self, reason: str) -> None:

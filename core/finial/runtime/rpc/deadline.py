@@ -1,5 +1,6 @@
 """The grpc-timeout header (gRPC over HTTP2, Requests: at most eight digits and a unit)."""
 
+import math
 import re
 
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
@@ -17,11 +18,14 @@ def parse_timeout(raw: bytes) -> float | None:
 
 
 def format_timeout(seconds: float) -> bytes:
-    """Return `seconds` in the finest unit that holds them; what is past is one nanosecond."""
+    """Return `seconds` in the finest unit that holds them; what is past is one nanosecond.
+
+    Rounded up: a server must never give up before the deadline of the caller.
+    """
     if seconds <= 0:
         return b"1n"
     for unit, per_second in _FINE_TO_COARSE:
-        amount = int(seconds * per_second)
+        amount = math.ceil(seconds * per_second)
         if amount <= _MOST:
-            return b"%d%s" % (max(amount, 1), unit)
-    return b"%dH" % min(int(seconds / 3600), _MOST)
+            return b"%d%s" % (amount, unit)
+    return b"%dH" % min(math.ceil(seconds / 3600), _MOST)
