@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from finial.spiffe import base64url
 from finial.spiffe.bundle import Bundle, BundleSet, JwtAuthority, X509Authority
-from finial.spiffe.jwt_svid.algorithm import ALGORITHMS, algorithm_for
+from finial.spiffe.jose.algorithm import ALGORITHMS, algorithm_for
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.trust_domain import TrustDomain
 from finial.spiffe.x509_svid import X509Svid

@@ -128,3 +128,37 @@ def test_a_bundle_is_a_source_for_its_own_trust_domain_only() -> None:
     bundle = FakeCa().bundle()
     assert bundle.bundle_for(DOMAIN) is bundle
     assert bundle.bundle_for(TrustDomain("example.com")) is None
+
+
+def test_of_several_certificates_the_first_counts_whatever_the_others_are() -> None:
+    ca = FakeCa()
+    (jwk, *_) = json.loads(ca.bundle().to_jwks())["keys"]
+    for others in ([7], [None, "x"], jwk["x5c"]):
+        data = json.dumps({"keys": [jwk | {"x5c": jwk["x5c"] + others}]}).encode()
+        assert Bundle.from_jwks(DOMAIN, data).x509_der() == ca.der
+        data = json.dumps({"keys": [jwk | {"x5c": [7, *jwk["x5c"]]}]}).encode()
+        assert not Bundle.from_jwks(DOMAIN, data).x509_authorities
+
+
+@pytest.mark.parametrize("change", ["\n", " ", "-", "=", "é"])
+def test_a_certificate_is_plain_base64_without_anything_in_between(change: str) -> None:
+    """RFC 7517 section 4.7."""
+    (jwk, *_) = json.loads(FakeCa().bundle().to_jwks())["keys"]
+    text = jwk["x5c"][0]
+    data = json.dumps({"keys": [jwk | {"x5c": [text[:64] + change + text[64:]]}]}).encode()
+    bundle, complaints = Bundle.from_jwks_with_complaints(DOMAIN, data)
+    assert not bundle.x509_authorities
+    assert complaints == ("key 0: x5c is not base64",)
+
+
+def test_keys_are_kept_in_their_order_whatever_their_ids() -> None:
+    named = [FakeCa(key_id=name).bundle() for name in ("b", "c", "a")]
+    keys = [json.loads(bundle.to_jwks())["keys"][1] for bundle in named]
+    bundle = Bundle.from_jwks(DOMAIN, json.dumps({"keys": keys}).encode())
+    assert [authority.key_id for authority in bundle.jwt_authorities] == ["b", "c", "a"]
+
+
+def test_an_authority_whose_key_is_not_taken_is_not_published() -> None:
+    bundle = FakeCa(key=ec.generate_private_key(ec.SECP256K1())).bundle()
+    with pytest.raises(BundleError, match=r"X\.509 authority: elliptic curve secp256k1"):
+        bundle.to_jwks()

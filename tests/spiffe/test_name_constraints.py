@@ -107,3 +107,11 @@ def test_names_of_intermediates_are_constrained_too() -> None:
     assert verify_chain(honest.issue(uri).chain, root.bundle(), NOW).id.uri == uri
     with pytest.raises(X509SvidError, match="not permitted"):
         verify_chain(other.issue(uri).chain, root.bundle(), NOW)
+
+
+def test_an_address_of_one_version_of_ip_is_in_no_network_of_the_other() -> None:
+    everything = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+    for address, version in (("::1", 4), ("0.0.0.1", 6)):
+        names: list[x509.GeneralName] = [x509.IPAddress(ip_address(address))]
+        assert not holds(names, permitted=[x509.IPAddress(everything[version])])
+        assert holds(names, excluded=[x509.IPAddress(everything[version])])

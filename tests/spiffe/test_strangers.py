@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from finial.spiffe import SpiffeError, SpiffeId, TrustDomain, base64url
 from finial.spiffe.bundle import Bundle
 from finial.spiffe.errors import JwtSvidError
+from finial.spiffe.jose.token import MAX_TOKEN
 from finial.spiffe.jwt_svid import parse_unverified, validate
-from finial.spiffe.jwt_svid.token import MAX_TOKEN
 from finial.spiffe.x509_svid import X509Svid, split_certificates, verify_chain
 from tests.fakes.ca import NOW, FakeCa
 

@@ -21,6 +21,11 @@ def encode(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URL).decode()
 
 
+def encode_number(number: int) -> str:
+    """Write a positive number, big endian, in as few octets as it needs (RFC 7518 section 2)."""
+    return encode(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+
+
 def decode(text: bytes) -> bytes:
     """Read base64url without padding.
 

@@ -115,7 +115,11 @@ def to_jwk(key: PublicKey) -> dict[str, str]:
         }
     if isinstance(key, RSAPublicKey):
         numbers = key.public_numbers()
-        return {"kty": "RSA", "n": _text_of(numbers.n), "e": _text_of(numbers.e)}
+        return {
+            "kty": "RSA",
+            "n": base64url.encode_number(numbers.n),
+            "e": base64url.encode_number(numbers.e),
+        }
     return {
         "kty": "OKP",
         "crv": "Ed25519",
@@ -133,10 +137,6 @@ def _ec_from_jwk(jwk: dict[str, Any]) -> PublicKey:
 
 def _unsigned(jwk: dict[str, Any], member: str) -> int:
     text = jwk.get(member)
-    if not isinstance(text, str) or not text.isascii() or not text:
+    if not isinstance(text, str) or not text:
         raise ValueError(f"{member} is missing or malformed")
     return int.from_bytes(base64url.decode(text.encode()), "big")
-
-
-def _text_of(number: int) -> str:
-    return base64url.encode(number.to_bytes((number.bit_length() + 7) // 8, "big"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cryptography import x509
 
@@ -56,7 +56,12 @@ class Bundle:
             BundleError: the document is not a JWK Set.
         """
         document = reading.read_jwks(data)
-        bundle = cls(
+        return cls.from_document(trust_domain, document), tuple(document.complaints)
+
+    @classmethod
+    def from_document(cls, trust_domain: TrustDomain, document: reading.Document) -> Self:
+        """The bundle that a document holds."""
+        return cls(
             trust_domain,
             tuple(document.x509_authorities),
             tuple(document.jwt_authorities),
@@ -64,7 +69,6 @@ class Bundle:
             document.sequence,
             document.refresh_hint,
         )
-        return bundle, tuple(document.complaints)
 
     @classmethod
     def from_pem(cls, trust_domain: TrustDomain, data: bytes) -> Self:
@@ -85,9 +89,17 @@ class Bundle:
         """Write the bundle document to be published.
 
         Raises:
-            BundleError: the content may not be published; see ``writing.published_jwks``.
+            BundleError: the content may not be published; see ``writing.published_members``.
         """
-        return writing.published_jwks(
+        return writing.to_json(self.to_members())
+
+    def to_members(self) -> dict[str, Any]:
+        """The members of the bundle document to be published, before they are written.
+
+        Raises:
+            BundleError: as ``to_jwks``.
+        """
+        return writing.published_members(
             self.x509_authorities,
             self.jwt_authorities,
             self.wit_authorities,
@@ -97,7 +109,11 @@ class Bundle:
 
     def jwt_jwks(self) -> bytes:
         """Write the JWK Set of the Workload API: JWT keys only, and no ``use`` in them."""
-        return writing.workload_jwt_jwks(self.jwt_authorities)
+        return writing.workload_jwks(self.jwt_authorities)
+
+    def wit_jwks(self) -> bytes:
+        """Write the JWK Set of the Workload API: WIT keys only, and no ``use`` in them."""
+        return writing.workload_jwks(self.wit_authorities)
 
     def x509_der(self) -> bytes:
         """Concatenate the X.509 authorities, DER, as the Workload API carries them."""
@@ -114,6 +130,13 @@ class Bundle:
     def find_jwt_authority(self, key_id: str) -> JwtAuthority | None:
         """The JWT key with this ID, compared as it stands."""
         for authority in self.jwt_authorities:
+            if authority.key_id == key_id:
+                return authority
+        return None
+
+    def find_wit_authority(self, key_id: str) -> WitAuthority | None:
+        """The WIT key with this ID, compared as it stands."""
+        for authority in self.wit_authorities:
             if authority.key_id == key_id:
                 return authority
         return None

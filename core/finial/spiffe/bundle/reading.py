@@ -36,11 +36,11 @@ _H = TypeVar("_H", bound=Hashable)
 class Document:
     """What a bundle document holds, and what was passed over in it."""
 
+    sequence: int
+    refresh_hint: int
     x509_authorities: list[X509Authority] = field(default_factory=list)
     jwt_authorities: list[JwtAuthority] = field(default_factory=list)
     wit_authorities: list[WitAuthority] = field(default_factory=list)
-    sequence: int = 0
-    refresh_hint: int = 0
     complaints: list[str] = field(default_factory=list)
 
 
@@ -57,6 +57,15 @@ def read_jwks(data: bytes) -> Document:
         members = strict_json.read_object(data)
     except ValueError as error:
         raise BundleError(f"bundle document: {error}") from None
+    return read_members(members)
+
+
+def read_members(members: dict[str, Any]) -> Document:
+    """Read a bundle that is a JSON object by now.
+
+    Raises:
+        BundleError: ``keys`` is not an array of objects, or a counter is no 64-bit integer.
+    """
     keys = members.get("keys")
     if not isinstance(keys, list):
         raise BundleError("no authorities found")  # BND-06

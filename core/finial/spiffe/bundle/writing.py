@@ -27,15 +27,15 @@ _INDENT = 4
 """Spaces, as SPIRE writes them: operators compare the two by eye."""
 
 
-def published_jwks(
+def published_members(
     x509_authorities: Sequence[X509Authority],
     jwt_authorities: Sequence[JwtAuthority],
     wit_authorities: Sequence[WitAuthority],
     *,
     sequence: int,
     refresh_hint: int,
-) -> bytes:
-    """Write the document of a bundle; ``spiffe_refresh_hint`` is left out when it is 0.
+) -> dict[str, Any]:
+    """The members of a bundle's document; ``spiffe_refresh_hint`` is left out when it is 0.
 
     Raises:
         BundleError: an X.509 authority is no CA, a key ID is missing or used twice over JWT and WIT
@@ -54,12 +54,17 @@ def published_jwks(
     }
     if refresh_hint:
         document["spiffe_refresh_hint"] = refresh_hint
-    return _json(document)
+    return document
 
 
-def workload_jwt_jwks(authorities: Iterable[JwtAuthority]) -> bytes:
-    """Write the JWK Set of the Workload API's JWT bundles: ``kid`` and the key, no ``use``."""
-    return _json({"keys": [_named_jwk(authority) for authority in authorities]})
+def workload_jwks(authorities: Iterable[JwtAuthority | WitAuthority]) -> bytes:
+    """Write the JWK Set of the Workload API's JWT and WIT bundles: ``kid``, the key, no ``use``."""
+    return to_json({"keys": [_named_jwk(authority) for authority in authorities]})
+
+
+def to_json(document: dict[str, Any]) -> bytes:
+    """Write a document as UTF-8 JSON."""
+    return json.dumps(document, indent=_INDENT).encode()
 
 
 def pem(authorities: Iterable[X509Authority]) -> bytes:
@@ -104,7 +109,3 @@ def _check_key_ids(authorities: Sequence[JwtAuthority | WitAuthority]) -> None:
 def _check_counter(name: str, value: int) -> None:
     if not 0 <= value <= _MAX_COUNTER:
         raise BundleError(f"{name} is not a 64-bit integer")
-
-
-def _json(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, indent=_INDENT).encode()

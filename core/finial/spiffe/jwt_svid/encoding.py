@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from finial.spiffe import base64url, strict_json
+from finial.spiffe import strict_json
 from finial.spiffe.errors import JwtSvidError, SpiffeIdError
-from finial.spiffe.jwt_svid.algorithm import ALGORITHMS
+from finial.spiffe.jose.algorithm import ALGORITHMS
+from finial.spiffe.jose.writing import compact
 from finial.spiffe.spiffe_id import SpiffeId
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def encode(claims: Mapping[str, Any], key_id: str, alg: str, sign: Callable[[byt
         key_id: names the key in the bundle.
         alg: one of the nine, fitting the key.
         sign: signs bytes and gives the signature in the form that tokens carry, for ECDSA r and s
-            one after the other (``algorithm.EcAlgorithm.sign``).
+            one after the other (``jose.algorithm.EcAlgorithm.sign``).
 
     Raises:
         JwtSvidError: the claims, key ID or algorithm are not those of a JWT-SVID.
@@ -32,9 +32,7 @@ def encode(claims: Mapping[str, Any], key_id: str, alg: str, sign: Callable[[byt
     if not key_id:  # JWT-07
         raise JwtSvidError("missing key ID")
     _check_claims(claims)
-    header = {"alg": alg, "kid": key_id, "typ": "JWT"}  # JWT-03
-    signing_input = f"{_part(header)}.{_part(claims)}"
-    return f"{signing_input}.{base64url.encode(sign(signing_input.encode()))}"
+    return compact({"alg": alg, "kid": key_id, "typ": "JWT"}, claims, sign)  # JWT-03
 
 
 def _check_claims(claims: Mapping[str, Any]) -> None:
@@ -51,7 +49,3 @@ def _check_claims(claims: Mapping[str, Any]) -> None:
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and value != ""
-
-
-def _part(members: Mapping[str, Any]) -> str:
-    return base64url.encode(json.dumps(dict(members), separators=(",", ":")).encode())

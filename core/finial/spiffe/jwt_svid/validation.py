@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from finial.spiffe import public_key
-from finial.spiffe.errors import JwtSvidError, SpiffeIdError
-from finial.spiffe.jwt_svid import token as compact
-from finial.spiffe.jwt_svid.proven import ProvenSignatures
+from finial.spiffe.bundle import Bundle
+from finial.spiffe.errors import JwtSvidError, quoted
+from finial.spiffe.jose import LEEWAY, signature
+from finial.spiffe.jose.claims import check_times, expiry, numeric_date, subject
 from finial.spiffe.jwt_svid.svid import JwtSvid
-from finial.spiffe.spiffe_id import SpiffeId
+from finial.spiffe.jwt_svid.token import KIND, parse
 
 if TYPE_CHECKING:
-    from finial.spiffe.bundle import BundleSource, JwtAuthority
-
-LEEWAY = 60
-"""Seconds that clocks may differ, as in SPIRE and go-spiffe (JWT-16)."""
+    from finial.spiffe.bundle import BundleSource
+    from finial.spiffe.jose import ProvenSignatures, Token
 
 
 def validate(
@@ -53,15 +50,20 @@ def validate(
     """
     if not audience:
         raise JwtSvidError("audience must be specified")
-    parsed = compact.parse(token)
+    parsed = parse(token)
     svid = _read_claims(parsed)
-    _check_times(parsed.claims, now, leeway)
+    check_times(parsed.claims, now, leeway, KIND)
+    issued_at = numeric_date(parsed.claims, "iat", KIND)
+    if issued_at is not None and now + leeway < issued_at:
+        raise JwtSvidError("token was issued in the future")
     if audience not in svid.audience:  # JWT-12
         raise JwtSvidError(
             f"expected audience in {_listed((audience,))} (audience={_listed(svid.audience)})"
         )
-    authority = _find_authority(svid, bundles)
-    _check_signature(token, parsed, authority, proven)
+    authority = signature.find_authority(
+        bundles, svid.id.trust_domain, svid.key_id, Bundle.find_jwt_authority, KIND
+    )
+    signature.check(token, parsed, authority, proven, KIND)
     return svid
 
 
@@ -73,27 +75,17 @@ def parse_unverified(token: str) -> JwtSvid:
     Raises:
         JwtSvidError: malformed, or without ``sub``, ``aud`` or ``exp``.
     """
-    return _read_claims(compact.parse(token))
+    return _read_claims(parse(token))
 
 
-def _read_claims(parsed: compact.Token) -> JwtSvid:
+def _read_claims(parsed: Token) -> JwtSvid:
     claims = parsed.claims
-    subject = claims.get("sub")
-    if not isinstance(subject, str) or not subject:  # JWT-09
-        raise JwtSvidError("token missing subject claim")
-    try:
-        spiffe_id = SpiffeId(subject)
-    except SpiffeIdError as error:
-        raise JwtSvidError(f"token has an invalid subject claim: {error}") from None
-    expires_at = _numeric_date(claims, "exp")
-    if expires_at is None:  # JWT-15
-        raise JwtSvidError("token missing exp claim")
+    spiffe_id = subject(claims, KIND)
+    expires_at = expiry(claims, KIND)
     audience = _audience(claims.get("aud"))
     claims["aud"] = list(audience)
-    return JwtSvid(
-        spiffe_id, audience, int(expires_at), int(_numeric_date(claims, "iat") or 0), claims,
-        parsed.key_id,
-    )  # fmt: skip
+    issued_at = numeric_date(claims, "iat", KIND) or 0
+    return JwtSvid(spiffe_id, audience, int(expires_at), int(issued_at), claims, parsed.key_id)
 
 
 def _audience(value: object) -> tuple[str, ...]:
@@ -107,67 +99,5 @@ def _audience(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _check_times(claims: dict[str, Any], now: float, leeway: float) -> None:
-    expires_at = _numeric_date(claims, "exp")
-    if expires_at is None or now - leeway >= expires_at:  # JWT-16
-        raise JwtSvidError("token has expired")
-    not_before = _numeric_date(claims, "nbf")
-    if not_before is not None and now + leeway < not_before:
-        raise JwtSvidError("token is not valid yet")
-    issued_at = _numeric_date(claims, "iat")
-    if issued_at is not None and now + leeway < issued_at:
-        raise JwtSvidError("token was issued in the future")
-
-
-def _numeric_date(claims: dict[str, Any], name: str) -> float | None:
-    """A NumericDate (RFC 7519 section 2): a number, fractions allowed; None when absent."""
-    value = claims.get(name)
-    if value is None:
-        return None
-    if type(value) is int or type(value) is float:
-        return value
-    raise JwtSvidError(f"token has an invalid {name} claim")
-
-
-def _find_authority(svid: JwtSvid, bundles: BundleSource) -> JwtAuthority:
-    trust_domain = svid.id.trust_domain
-    bundle = bundles.bundle_for(trust_domain)
-    if bundle is None or bundle.trust_domain != trust_domain:  # JWT-18
-        raise JwtSvidError(f'no JWT bundle found for trust domain "{trust_domain}"')
-    authority = bundle.find_jwt_authority(svid.key_id)  # JWT-21, JWT-22
-    if authority is None:
-        raise JwtSvidError(
-            f'no JWT authority {_quoted(svid.key_id)} found for trust domain "{trust_domain}"'
-        )
-    return authority
-
-
-def _check_signature(
-    token: str,
-    parsed: compact.Token,
-    authority: JwtAuthority,
-    proven: ProvenSignatures | None,
-) -> None:
-    if not parsed.algorithm.fits(authority.public_key):  # JWT-06
-        raise JwtSvidError("token's signature algorithm does not fit the key")
-    fact = ProvenSignatures.fact(authority.spki_der, token) if proven is not None else b""
-    if proven is not None and proven.knows(fact):
-        return
-    try:
-        public_key.accept(authority.public_key)
-    except ValueError as error:
-        raise JwtSvidError(f"JWT authority: {error}") from None
-    if not parsed.algorithm.verify(authority.public_key, parsed.signature, parsed.signing_input):
-        raise JwtSvidError("token has an invalid signature")
-    if proven is not None:
-        proven.add(fact)
-
-
 def _listed(values: tuple[str, ...]) -> str:
-    return "[" + " ".join(map(_quoted, values)) + "]"
-
-
-def _quoted(text: str) -> str:
-    """Quote a stranger's text: escapes for what does not print, and no end of it."""
-    shown = text if len(text) <= 256 else text[:256] + "…"
-    return json.dumps(shown)
+    return "[" + " ".join(map(quoted, values)) + "]"

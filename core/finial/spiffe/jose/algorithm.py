@@ -1,4 +1,4 @@
-"""The nine signature algorithms of JWT-SVIDs (JWT-SVID section 2.2, RFC 7518 section 3)."""
+"""The nine algorithms of JWT- and WIT-SVIDs (JWT-SVID section 2.1, RFC 7518 section 3)."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class EcAlgorithm:
 
     def verify(self, key: PublicKey, signature: bytes, data: bytes) -> bool:
         """Whether the key made the signature; never true of a key that does not fit."""
-        if not isinstance(key, EllipticCurvePublicKey) or key.curve.name != self.curve:
+        if not isinstance(key, EllipticCurvePublicKey) or not self.fits(key):
             return False
         size = self.coordinate
         if len(signature) != 2 * size:
@@ -121,11 +121,11 @@ ALGORITHMS: Mapping[str, Algorithm] = {
     "ES384": EcAlgorithm("ES384", ECDSA(_SHA2[384]), "secp384r1", 48),
     "ES512": EcAlgorithm("ES512", ECDSA(_SHA2[512]), "secp521r1", 66),
 }
-"""By their name in a token's header; what is not here is refused before anything else (JWT-05)."""
+"""By name in a token's header; what is not here is refused before anything else (JWT-05)."""
 
 
 def algorithm_for(key: object) -> Algorithm:
-    """The algorithm that we sign with: ES256, ES384, ES512 or RS256, by the key (JWT-04).
+    """The algorithm that we sign with: ES256, ES384, ES512 or RS256, by the key (JWT-04, WIT-05).
 
     Raises:
         TypeError: the key is of another kind.
@@ -133,4 +133,4 @@ def algorithm_for(key: object) -> Algorithm:
     for name in ("ES256", "ES384", "ES512", "RS256"):
         if ALGORITHMS[name].fits(key):
             return ALGORITHMS[name]
-    raise TypeError("key can sign no JWT-SVID")
+    raise TypeError("key can sign no token")
