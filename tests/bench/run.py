@@ -12,12 +12,25 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from tests.bench.rpc import refusals, refused_frames
 from tests.bench.table import Line, Results, render, rows_of
 
 HERE = Path(__file__).resolve().parent
-EXPERIMENTS = ("coldstart", "propagation", "workload", "streams", "issue", "memory")
+EXPERIMENTS = (
+    "coldstart",
+    "propagation",
+    "workload",
+    "streams",
+    "issue",
+    "memory",
+    "refusals",
+    "refused_frames",
+)
+OURS_ALONE = {"refusals": refusals.measure, "refused_frames": refused_frames.measure}
+"""Measured here, without the harness; nothing of SPIRE's stands beside them."""
 
 
 def measure(bench: Path, target: str, experiment: str, flags: list[str]) -> list[Line]:
@@ -57,6 +70,10 @@ def main() -> int:
     with_peer = bool(os.environ.get("FINIAL_PEERS"))
     ours, peer = Results(), Results() if with_peer else recorded()
     for experiment in options.experiments:
+        if experiment in OURS_ALONE:
+            with tempfile.TemporaryDirectory(prefix="rpc") as folder:
+                ours.add(OURS_ALONE[experiment](Path(folder)))
+            continue
         ours.add(measure(bench, "finial", experiment, options.flags.split()))
         if with_peer:
             peer.add(measure(bench, "spire", experiment, options.flags.split()))

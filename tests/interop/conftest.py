@@ -11,6 +11,7 @@ import pytest
 
 from tests.interop.gobuild import built
 from tests.interop.programs import Family, spire
+from tests.runtime.rpc.matrix import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,9 @@ def folder() -> Iterator[Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what this run has not shown."""
+    """Say what this run has shown, in totals, and what it has not."""
+    table.show(terminalreporter)
+    _show_totals(terminalreporter)
     reports = terminalreporter.stats.get("skipped", ())
     missed = [report for report in reports if "tests/interop/" in report.nodeid]
     if not missed:
@@ -48,6 +51,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.line(f"{count} not run, for want of {reason}", red=True)
     for report in missed:
         terminalreporter.line(f"    {report.nodeid}")
+
+
+def _show_totals(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have recorded as their `total`."""
+    totals = [
+        f"{report.nodeid.rpartition('/')[2]}: {value}"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, ())
+        for key, value in report.user_properties
+        if key == "total"
+    ]
+    if totals:
+        terminalreporter.section("totals", bold=True)
+        for total in totals:
+            terminalreporter.line(total)
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -4,27 +4,80 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
-	"sync"
+	"strconv"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/encoding/gzip"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-const service = "/test.Echo/"
+const (
+	service  = "/test.Matrix/"
+	patience = 60 * time.Second
+	mib      = 1 << 20
+	block    = 100_000
+)
 
-type client struct{ conn *grpc.ClientConn }
+// client is one connection; another makes one more to the same server.
+type client struct {
+	conn    *grpc.ClientConn
+	another func() (client, error)
+}
+
+// cases are named as the scenarios of tests/runtime/rpc/matrix are; a few are Go's own.
+var cases = map[string]func(context.Context, client) error{}
+
+func check(target, name string, o options, config *tls.Config) error {
+	run, ok := cases[name]
+	if !ok {
+		return fmt.Errorf("no case %s", name)
+	}
+	creds := insecure.NewCredentials()
+	if config != nil {
+		creds = credentials.NewTLS(config)
+	}
+	var connect func() (client, error)
+	connect = func() (client, error) {
+		conn, err := grpc.NewClient(target, clientOptions(o, creds)...)
+		return client{conn, connect}, err
+	}
+	c, err := connect()
+	if err != nil {
+		return err
+	}
+	defer c.conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return run(ctx, c)
+}
+
+func clientOptions(o options, creds credentials.TransportCredentials) []grpc.DialOption {
+	calls := []grpc.CallOption{
+		grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(o.Message), grpc.MaxCallSendMsgSize(1 << 30),
+	}
+	if o.Compression {
+		calls = append(calls, grpc.UseCompressor(gzip.Name))
+	}
+	chosen := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithDefaultCallOptions(calls...)}
+	if o.Window != nil {
+		chosen = append(chosen, grpc.WithInitialWindowSize(*o.Window), grpc.WithInitialConnWindowSize(*o.Window))
+	}
+	if o.Keepalive != nil {
+		chosen = append(chosen, grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: seconds(*o.Keepalive), Timeout: time.Second, PermitWithoutStream: true,
+		}))
+	}
+	return chosen
+}
 
 func (c client) unary(ctx context.Context, method string, request []byte, opts ...grpc.CallOption) ([]byte, error) {
 	var answer []byte
@@ -32,185 +85,79 @@ func (c client) unary(ctx context.Context, method string, request []byte, opts .
 	return answer, err
 }
 
+// plain makes a call that must be answered with what it asks.
+func (c client) plain(ctx context.Context, message []byte) error {
+	answer, err := c.unary(ctx, "Plain", message)
+	if err != nil {
+		return err
+	}
+	return equal(answer, message)
+}
+
 func (c client) stream(ctx context.Context, method string) (grpc.ClientStream, error) {
 	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
 	return c.conn.NewStream(ctx, desc, service+method)
 }
 
-func (c client) watch(ctx context.Context, method, request string) (grpc.ClientStream, error) {
+// watch opens a stream of responses to one request.
+func (c client) watch(ctx context.Context, method string, request []byte) (grpc.ClientStream, error) {
 	s, err := c.stream(ctx, method)
 	if err != nil {
 		return nil, err
 	}
-	message := []byte(request)
-	if err := s.SendMsg(&message); err != nil {
+	if err := s.SendMsg(&request); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	return s, s.CloseSend()
 }
 
-func check(target string, files []string) error {
-	creds := insecure.NewCredentials()
-	if len(files) == 3 {
-		config, err := tlsConfig(files)
-		if err != nil {
-			return err
-		}
-		creds = credentials.NewTLS(config)
-	}
-	const most = 64 << 20
-	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(creds),
-		grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{}), grpc.MaxCallRecvMsgSize(most), grpc.MaxCallSendMsgSize(most)))
+func (c client) number(ctx context.Context, method string) (int, error) {
+	answer, err := c.unary(ctx, method, nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer conn.Close()
-	c := client{conn}
-	for _, one := range []struct {
-		name string
-		run  func(context.Context, client) error
-	}{
-		{"unary", unary}, {"server stream", serverStream}, {"client stream", clientStream},
-		{"both streams", bothStreams}, {"metadata", sendMetadata}, {"details", details},
-		{"unimplemented", unimplemented}, {"deadline", deadline}, {"cancel", cancelled},
-		{"large", large}, {"many", many}, {"slow reader", slowReader},
-	} {
-		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-		err := one.run(ctx, c)
-		cancel()
-		if err != nil {
-			return fmt.Errorf("%s: %w", one.name, err)
-		}
-		fmt.Println("ok", one.name)
-	}
-	return nil
+	return strconv.Atoi(string(answer))
 }
 
-func tlsConfig(files []string) (*tls.Config, error) {
-	ca, err := os.ReadFile(files[0])
+// heard returns once a handler has heard of its call's end.
+func (c client) heard(ctx context.Context) error {
+	_, err := c.unary(ctx, "Heard", nil)
+	return err
+}
+
+func (r refusal) bytes() []byte {
+	data, err := json.Marshal(r)
 	if err != nil {
-		return nil, err
+		panic(err)
 	}
-	pair, err := tls.LoadX509KeyPair(files[1], files[2])
-	if err != nil {
-		return nil, err
+	return data
+}
+
+func receive(s grpc.ClientStream) ([]byte, error) {
+	var message []byte
+	err := s.RecvMsg(&message)
+	return message, err
+}
+
+func send(s grpc.ClientStream, message []byte) error { return s.SendMsg(&message) }
+
+// rest reads a stream to its end.
+func rest(s grpc.ClientStream) (all [][]byte, err error) {
+	for {
+		message, err := receive(s)
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, message)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	return &tls.Config{RootCAs: roots, ServerName: "finial-test", Certificates: []tls.Certificate{pair}}, nil
 }
 
 func equal(got, want []byte) error {
 	if !bytes.Equal(got, want) {
 		return fmt.Errorf("got %d bytes %.40q, want %d bytes %.40q", len(got), got, len(want), want)
-	}
-	return nil
-}
-
-func unary(ctx context.Context, c client) error {
-	for _, method := range []string{"Plain", "Later"} {
-		for _, message := range [][]byte{{}, []byte("hello"), make([]byte, 100_000)} {
-			answer, err := c.unary(ctx, method, message)
-			if err != nil {
-				return err
-			}
-			if err := equal(answer, message); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func receive(s grpc.ClientStream) (string, error) {
-	var message []byte
-	err := s.RecvMsg(&message)
-	return string(message), err
-}
-
-func serverStream(ctx context.Context, c client) error {
-	s, err := c.watch(ctx, "Count", "100")
-	if err != nil {
-		return err
-	}
-	for i := 0; ; i++ {
-		message, err := receive(s)
-		if errors.Is(err, io.EOF) && i == 100 {
-			return nil
-		}
-		if err != nil || message != fmt.Sprint(i) {
-			return fmt.Errorf("message %d: %q, %w", i, message, err)
-		}
-	}
-}
-
-func clientStream(ctx context.Context, c client) error {
-	s, err := c.stream(ctx, "Total")
-	if err != nil {
-		return err
-	}
-	for i := 0; i < 100; i++ {
-		message := make([]byte, 1000)
-		if err := s.SendMsg(&message); err != nil {
-			return err
-		}
-	}
-	if err := s.CloseSend(); err != nil {
-		return err
-	}
-	total, err := receive(s)
-	if err != nil || total != "100000" {
-		return fmt.Errorf("%q, %w", total, err)
-	}
-	return nil
-}
-
-func bothStreams(ctx context.Context, c client) error {
-	s, err := c.stream(ctx, "Chat")
-	if err != nil {
-		return err
-	}
-	for _, word := range []string{"one", "", "three"} {
-		message := []byte(word)
-		if err := s.SendMsg(&message); err != nil {
-			return err
-		}
-		answer, err := receive(s)
-		if err != nil || answer != strings.ToUpper(word) {
-			return fmt.Errorf("%q, %w", answer, err)
-		}
-	}
-	if err := s.CloseSend(); err != nil {
-		return err
-	}
-	if _, err := receive(s); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("no end: %w", err)
-	}
-	return nil
-}
-
-func sendMetadata(ctx context.Context, c client) error {
-	ctx = metadata.AppendToOutgoingContext(ctx, "x-text", "one", "x-bytes-bin", "\x00\xff", "x-text", "two")
-	var header, trailer metadata.MD
-	if _, err := c.unary(ctx, "Metadata", nil, grpc.Header(&header), grpc.Trailer(&trailer)); err != nil {
-		return err
-	}
-	for md, prefix := range map[*metadata.MD]string{&header: "", &trailer: "t-"} {
-		if got := fmt.Sprintf("%q %q", md.Get(prefix+"x-text"), md.Get(prefix+"x-bytes-bin")); got != `["one" "two"] ["\x00\xff"]` {
-			return errors.New(got)
-		}
-	}
-	return nil
-}
-
-func details(ctx context.Context, c client) error {
-	_, err := c.unary(ctx, "Refuse", nil)
-	s := status.Convert(err)
-	if s.Code() != codes.PermissionDenied || s.Message() != "no: 100% ünicode\n" || len(s.Details()) != 1 {
-		return fmt.Errorf("got %w", err)
-	}
-	if value, ok := s.Details()[0].(*wrapperspb.StringValue); !ok || value.Value != "why" {
-		return fmt.Errorf("got detail %v", s.Details()[0])
 	}
 	return nil
 }
@@ -222,84 +169,24 @@ func want(err error, code codes.Code) error {
 	return nil
 }
 
-func unimplemented(ctx context.Context, c client) error {
-	_, err := c.unary(ctx, "Nope", nil)
-	return want(err, codes.Unimplemented)
-}
-
-func deadline(ctx context.Context, c client) error {
-	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-	defer cancel()
-	_, err := c.unary(ctx, "Hang", nil)
-	return want(err, codes.DeadlineExceeded)
-}
-
-func cancelled(ctx context.Context, c client) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s, err := c.watch(ctx, "Flood", "1000")
-	if err != nil {
-		return err
-	}
-	if _, err := receive(s); err != nil {
-		return err
-	}
-	cancel()
-	for err == nil {
-		_, err = receive(s)
-	}
-	return want(err, codes.Canceled)
-}
-
-func large(ctx context.Context, c client) error {
-	message := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
-	answer, err := c.unary(ctx, "Plain", message)
-	if err != nil {
-		return err
-	}
-	return equal(answer, message)
-}
-
-func many(ctx context.Context, c client) error {
-	var wg sync.WaitGroup
-	failures := make(chan error, 500)
-	for i := 0; i < 500; i++ {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			message := []byte(fmt.Sprint(i))
-			answer, err := c.unary(ctx, []string{"Plain", "Later"}[i%2], message)
-			if err == nil {
-				err = equal(answer, message)
-			}
-			if err != nil {
-				failures <- err
-			}
-		}()
-	}
-	wg.Wait()
-	close(failures)
-	return <-failures
-}
-
-func slowReader(ctx context.Context, c client) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s, err := c.watch(ctx, "Flood", "100000")
-	if err != nil {
-		return err
-	}
-	for i := 0; i < 100; i++ {
-		message, err := receive(s)
-		if err != nil || len(message) != 100_000 {
-			return fmt.Errorf("%d bytes, %w", len(message), err)
-		}
-		if i < 5 {
-			// Others go on while this one waits.
-			if _, err := c.unary(ctx, "Plain", []byte("x")); err != nil {
-				return err
-			}
-		}
+func wantStatus(err error, code codes.Code, message string) error {
+	if s := status.Convert(err); s.Code() != code || s.Message() != message {
+		return fmt.Errorf("got %v, want %v %q", err, code, message)
 	}
 	return nil
+}
+
+// all runs n functions at once and returns one of their errors.
+func all(n int, run func(int) error) error {
+	failures := make(chan error, n)
+	for i := 0; i < n; i++ {
+		go func() { failures <- run(i) }()
+	}
+	var failed error
+	for i := 0; i < n; i++ {
+		if err := <-failures; err != nil {
+			failed = err
+		}
+	}
+	return failed
 }

@@ -3,41 +3,91 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-func serve(socket string) error {
-	listener, err := net.Listen("unix", socket)
+func serve(address string, o options, config *tls.Config) error {
+	network := "tcp"
+	if strings.Contains(address, "/") {
+		network = "unix"
+	}
+	listener, err := net.Listen(network, address)
 	if err != nil {
 		return err
 	}
-	server := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.MaxRecvMsgSize(64<<20),
-		grpc.InitialWindowSize(65535), grpc.InitialConnWindowSize(65535))
-	streams := map[string]func(grpc.ServerStream) error{
-		"Plain": plain, "Metadata": echoMetadata, "Refuse": refuse, "Hang": hang,
-		"Count": count, "Flood": flood, "Total": total, "Chat": chat,
+	server := grpc.NewServer(serverOptions(o, config)...)
+	(&matrix{heard: make(chan struct{}, 1<<20), released: make(chan struct{})}).register(server)
+	fmt.Println(listener.Addr())
+	return server.Serve(listener)
+}
+
+func serverOptions(o options, config *tls.Config) []grpc.ServerOption {
+	chosen := []grpc.ServerOption{
+		grpc.ForceServerCodec(raw{}), grpc.MaxRecvMsgSize(o.Message),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Millisecond, PermitWithoutStream: true}),
 	}
-	desc := grpc.ServiceDesc{ServiceName: "test.Echo", HandlerType: (*any)(nil)}
-	for name, handler := range streams {
+	if config != nil {
+		chosen = append(chosen, grpc.Creds(credentials.NewTLS(config)))
+	}
+	if o.Window != nil {
+		chosen = append(chosen, grpc.InitialWindowSize(*o.Window), grpc.InitialConnWindowSize(*o.Window))
+	}
+	if o.Streams != nil {
+		chosen = append(chosen, grpc.MaxConcurrentStreams(*o.Streams))
+	}
+	if o.Age != nil {
+		chosen = append(chosen, grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionAge: seconds(*o.Age), MaxConnectionAgeGrace: 30 * time.Second,
+		}))
+	}
+	if o.Compression {
+		//lint:ignore SA1019 the only way to compress for a client that does not ask for it
+		chosen = append(chosen, grpc.RPCCompressor(grpc.NewGZIPCompressor()))
+	}
+	return chosen
+}
+
+func seconds(number float64) time.Duration { return time.Duration(number * float64(time.Second)) }
+
+// matrix is the service. What it counts is heard by its clients only.
+type matrix struct {
+	heard    chan struct{} // one for each call whose end its handler has heard of
+	released chan struct{}
+	release  sync.Once
+	sent     atomic.Int64
+}
+
+func (m *matrix) register(server *grpc.Server) {
+	desc := grpc.ServiceDesc{ServiceName: "test.Matrix", HandlerType: (*any)(nil)}
+	for name, handler := range map[string]func(grpc.ServerStream) error{
+		"Plain": plain, "Remains": remains, "Metadata": echoMetadata, "Refuse": fail, "Fail": fail,
+		"Heard": m.hear, "Sent": m.count, "Release": m.letGo, "Count": count, "Watch": m.watch,
+		"Flood": m.flood, "Total": total, "Unread": m.unread, "Hold": m.hold, "Early": plain, "Chat": chat,
+	} {
 		desc.Streams = append(desc.Streams, grpc.StreamDesc{
 			StreamName: name, ServerStreams: true, ClientStreams: true,
 			Handler: func(_ any, s grpc.ServerStream) error { return handler(s) },
 		})
 	}
 	server.RegisterService(&desc, struct{}{})
-	fmt.Println("ready")
-	return server.Serve(listener)
 }
 
 func read(s grpc.ServerStream) ([]byte, error) {
@@ -52,6 +102,17 @@ func plain(s grpc.ServerStream) error {
 		return err
 	}
 	return s.SendMsg(&message)
+}
+
+func remains(s grpc.ServerStream) error {
+	if _, err := read(s); err != nil {
+		return err
+	}
+	answer := []byte("-1")
+	if deadline, ok := s.Context().Deadline(); ok {
+		answer = []byte(strconv.FormatInt(time.Until(deadline).Milliseconds(), 10))
+	}
+	return s.SendMsg(&answer)
 }
 
 func echoMetadata(s grpc.ServerStream) error {
@@ -69,17 +130,58 @@ func echoMetadata(s grpc.ServerStream) error {
 	return plain(s)
 }
 
-func refuse(s grpc.ServerStream) error {
-	refusal, err := status.New(codes.PermissionDenied, "no: 100% ünicode\n").WithDetails(wrapperspb.String("why"))
+// refusal says how a call is to end.
+type refusal struct {
+	Code    uint32 `json:"code"`
+	Message string `json:"message"`
+	After   int    `json:"after"`
+	Details bool   `json:"details"`
+}
+
+func fail(s grpc.ServerStream) error {
+	message, err := read(s)
 	if err != nil {
 		return err
 	}
-	return refusal.Err()
+	var wanted refusal
+	if err := json.Unmarshal(message, &wanted); err != nil {
+		return err
+	}
+	for i := 0; i < wanted.After; i++ {
+		number := []byte(strconv.Itoa(i))
+		if err := s.SendMsg(&number); err != nil {
+			return err
+		}
+	}
+	refused := status.New(codes.Code(wanted.Code), wanted.Message)
+	if wanted.Details {
+		if refused, err = refused.WithDetails(wrapperspb.String("why")); err != nil {
+			return err
+		}
+	}
+	return refused.Err()
 }
 
-func hang(s grpc.ServerStream) error {
-	<-s.Context().Done()
-	return context.Cause(s.Context())
+func (m *matrix) hear(s grpc.ServerStream) error {
+	select {
+	case <-m.heard:
+		return plain(s)
+	case <-s.Context().Done():
+		return context.Cause(s.Context())
+	}
+}
+
+func (m *matrix) count(s grpc.ServerStream) error {
+	if _, err := read(s); err != nil {
+		return err
+	}
+	answer := []byte(strconv.FormatInt(m.sent.Load(), 10))
+	return s.SendMsg(&answer)
+}
+
+func (m *matrix) letGo(s grpc.ServerStream) error {
+	m.release.Do(func() { close(m.released) })
+	return plain(s)
 }
 
 func count(s grpc.ServerStream) error {
@@ -87,28 +189,40 @@ func count(s grpc.ServerStream) error {
 	if err != nil {
 		return err
 	}
-	n, _ := strconv.Atoi(string(message))
-	for i := 0; i < n; i++ {
+	n, err := strconv.Atoi(string(message))
+	for i := 0; i < n && err == nil; i++ {
 		number := []byte(strconv.Itoa(i))
-		if err := s.SendMsg(&number); err != nil {
-			return err
-		}
+		err = s.SendMsg(&number)
 	}
-	return nil
+	return err
 }
 
-func flood(s grpc.ServerStream) error {
+// over waits for the end of a call and says that it was heard of.
+func (m *matrix) over(s grpc.ServerStream) error {
+	<-s.Context().Done()
+	m.heard <- struct{}{}
+	return context.Cause(s.Context())
+}
+
+func (m *matrix) watch(s grpc.ServerStream) error {
+	if err := plain(s); err != nil {
+		m.heard <- struct{}{}
+		return err
+	}
+	return m.over(s)
+}
+
+func (m *matrix) flood(s grpc.ServerStream) error {
 	message, err := read(s)
 	if err != nil {
 		return err
 	}
-	n, _ := strconv.Atoi(string(message))
-	block := make([]byte, n)
-	for {
-		if err := s.SendMsg(&block); err != nil {
-			return err
-		}
+	n, err := strconv.Atoi(string(message))
+	m.sent.Store(0)
+	for block := make([]byte, n); err == nil; m.sent.Add(1) {
+		err = s.SendMsg(&block)
 	}
+	return m.over(s)
 }
 
 func total(s grpc.ServerStream) error {
@@ -124,6 +238,13 @@ func total(s grpc.ServerStream) error {
 		}
 		sum += len(message)
 	}
+}
+
+func (m *matrix) unread(s grpc.ServerStream) error { return m.over(s) }
+
+func (m *matrix) hold(s grpc.ServerStream) error {
+	<-m.released
+	return total(s)
 }
 
 func chat(s grpc.ServerStream) error {

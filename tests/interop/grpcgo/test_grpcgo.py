@@ -1,153 +1,89 @@
-"""grpc-go as client and as server: Unix sockets, TLS, every kind of call."""
+"""grpc-go as client of our server and as server for our channel: every scenario of the matrix."""
 
-import asyncio
-import tempfile
-import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from __future__ import annotations
 
-import grpc
+from typing import TYPE_CHECKING
+
 import pytest
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_private_key,
+
+from tests.interop.grpcgo.ends import NAME, GoServer, go_client
+from tests.runtime.rpc.matrix.ends import OurClient, OurServer, tls_place, unix_place
+from tests.runtime.rpc.matrix.every import SCENARIOS
+from tests.runtime.rpc.matrix.link import Options, linked
+from tests.runtime.rpc.matrix.memory import growth
+from tests.runtime.rpc.matrix.table import FIGURE, KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+
+PLACES = {"unix": unix_place, "tls": tls_place}
+WAITS, MANY = "a_call_that_waits_until_the_server_is_ready", "ten_thousand_streams"
+OWN = (WAITS, MANY)  # in which the server's side has a part of its own to play
+
+
+@pytest.mark.parametrize("transport", PLACES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, scenario in SCENARIOS.items()
+        if scenario.applies(NAME, "finial") and name not in OWN
+    ],
 )
-from cryptography.x509 import load_der_x509_certificate
-from google.protobuf.wrappers_pb2 import StringValue
+async def test_a_grpc_go_client_and_our_server(
+    name: str, transport: str, folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property(KEY, f"{name}|{NAME} > finial / {transport}")
+    place, options = PLACES[transport](folder), SCENARIOS[name].options
+    async with (
+        OurServer()(place, options) as target,
+        go_client(target, name, place, options) as client,
+    ):
+        said = await client.passed()
+    for figure in said.splitlines():
+        record_property(FIGURE, figure)
 
-from finial.runtime.clock import SystemClock
-from finial.runtime.rpc import (
-    Channel,
-    Limits,
-    OpenGate,
-    RpcError,
-    Server,
-    ServerTls,
-    TlsCaller,
-    TlsIdentity,
+
+@pytest.mark.parametrize("transport", PLACES)
+@pytest.mark.parametrize(
+    "name", [name for name, scenario in SCENARIOS.items() if scenario.applies("finial", NAME)]
 )
-from tests.fakes.ca import FakeCa
-from tests.interop.gobuild import built
-from tests.runtime.rpc.echo import Echo, Stub
-
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
-
-HERE = Path(__file__).parent
-CHECKS = 12
-LIMITS = Limits(max_receive_message=64 << 20)
-AGENT = "spiffe://example.org/spire/agent/go"
-
-
-@pytest.fixture(scope="module")
-def grpcgo() -> Path:
-    """The program, from the cache or built into it."""
-    return built(HERE)
+async def test_our_channel_and_a_grpc_go_server(
+    name: str, transport: str, folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property(KEY, f"{name}|finial > {NAME} / {transport}")
+    scenario = SCENARIOS[name]
+    async with linked(OurClient(), GoServer(), PLACES[transport](folder), scenario.options) as link:
+        await scenario.run(link)
+    for figure in link.say:
+        record_property(FIGURE, figure)
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="go") as path:
-        yield Path(path)
+async def test_a_grpc_go_client_that_waits_until_our_server_is_ready(
+    folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property(KEY, f"{WAITS}|{NAME} > finial / unix")
+    place, options = unix_place(folder), Options()
+    async with go_client(f"unix:{place.socket}", WAITS, place, options) as client:
+        assert await client.said() == "waiting\n"
+        async with OurServer()(place, options):
+            await client.passed()
 
 
-async def checked(program: Path, *arguments: str) -> None:
-    process = await asyncio.create_subprocess_exec(
-        str(program),
-        "client",
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, error = await process.communicate()
-    assert process.returncode == 0, error.decode() + out.decode()
-    assert out.decode().count("ok ") == CHECKS
-
-
-async def test_a_grpc_go_client_over_a_unix_socket(grpcgo: Path, folder: Path) -> None:
-    echo = Echo()
-    server = Server(clock=SystemClock(), gate=OpenGate(), limits=LIMITS)
-    echo.register(server)
-    await server.listen_unix(folder / "s", mode=0o600)
-    await checked(grpcgo, f"unix://{folder / 's'}")
-    await server.drain(1)
-
-
-async def test_a_grpc_go_client_over_tls(grpcgo: Path, folder: Path) -> None:
-    ca = FakeCa(now=time.time())
-    own = ca.issue("spiffe://example.org/spire/server", dns_names=["finial-test"])
-    client = ca.issue(AGENT)
-    (folder / "ca.pem").write_bytes(ca.cert.public_bytes(Encoding.PEM))
-    leaf = load_der_x509_certificate(client.chain[0])
-    (folder / "cert.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
-    key = load_der_private_key(client.key_pkcs8, None)
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    echo = Echo()
-    server = Server(clock=SystemClock(), gate=OpenGate(), limits=LIMITS)
-    echo.register(server)
-    identity, bundles = TlsIdentity(own.chain, own.key_pkcs8), (ca.bundle(),)
-    tls = ServerTls(lambda: identity, lambda: bundles, SystemClock())
-    port = await server.listen_tcp("127.0.0.1", 0, tls)
-    files = (str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem"))
-    await checked(grpcgo, f"127.0.0.1:{port}", *files)
-    caller = echo.contexts[-1].caller
-    assert isinstance(caller, TlsCaller)
-    assert caller.svid is not None
-    assert str(caller.svid.id) == AGENT
-    await server.drain(1)
-
-
-@pytest.fixture
-async def stub(grpcgo: Path, folder: Path) -> AsyncIterator[Stub]:
-    """Our channel to a grpc-go server."""
-    socket = folder / "g"
-    process = await asyncio.create_subprocess_exec(
-        str(grpcgo), "server", str(socket), stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert await process.stdout.readline() == b"ready\n"
-    async with Channel(f"unix:{socket}", clock=SystemClock(), limits=LIMITS) as channel:
-        yield Stub(channel)
-    process.terminate()
-    await process.communicate()
-
-
-async def test_our_channel_makes_every_kind_of_call_to_grpc_go(stub: Stub) -> None:
-    async def words() -> AsyncIterator[bytes]:
-        for word in (b"one", b"", b"three"):
-            yield word
-
-    large = bytes(range(256)) * 65536
-    assert await stub.Plain(b"hello") == b"hello"
-    assert await stub.Plain(large, timeout=60) == large
-    assert [answer async for answer in stub.Count(b"100")] == [b"%d" % n for n in range(100)]
-    assert await stub.Total(words()) == b"8"
-    assert [answer async for answer in stub.Chat(words())] == [b"ONE", b"", b"THREE"]
-    answers = await asyncio.gather(*(stub.Plain(b"%d" % n) for n in range(300)))
-    assert answers == [b"%d" % n for n in range(300)]
-
-
-async def test_our_channel_understands_how_grpc_go_ends_calls(stub: Stub) -> None:
-    call = stub.Metadata(b"", metadata=(("x-a", "1"), ("x-b-bin", b"\0\xff")))
-    assert await call == b""
-    assert ("x-b-bin", b"\0\xff") in await call.initial_metadata()
-    assert ("t-x-a", "1") in await call.trailing_metadata()
-    with pytest.raises(RpcError) as caught:
-        await stub.Refuse(b"")
-    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-    assert caught.value.details() == "no: 100% ünicode\n"
-    value = StringValue()
-    assert caught.value.status_details()[0].Unpack(value)
-    assert value.value == "why"
-    with pytest.raises(RpcError, match="UNIMPLEMENTED"):
-        await stub.Nope(b"")
-    with pytest.raises(RpcError, match="DEADLINE_EXCEEDED"):
-        await stub.Hang(b"", timeout=0.2)
-    stream = stub.Flood(b"100000")
-    for _ in range(50):
-        assert len(await stream.read()) == 100_000
-    stream.cancel()
-    assert await stub.Plain(b"still there") == b"still there"
+@pytest.mark.parametrize("transport", PLACES)
+async def test_ten_thousand_streams_of_a_grpc_go_client(
+    transport: str, folder: Path, record_property: Callable[[str, object], None]
+) -> None:
+    record_property(KEY, f"{MANY}|{NAME} > finial / {transport}")
+    place, options = PLACES[transport](folder), SCENARIOS[MANY].options
+    async with (
+        OurServer()(place, options) as target,
+        go_client(target, MANY, place, options) as client,
+    ):
+        with growth() as grown:
+            assert await client.said() == "open\n"
+            record_property(FIGURE, f"{grown.each(10_000):.1f} KiB a stream of our server's")
+        await client.passed()

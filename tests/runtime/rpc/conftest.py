@@ -7,6 +7,7 @@ import pytest
 from finial.runtime.clock import SystemClock
 from finial.runtime.rpc import OpenGate, Server
 from tests.runtime.rpc.echo import Echo
+from tests.runtime.rpc.matrix import table
 
 
 @pytest.fixture
@@ -34,3 +35,8 @@ async def server(folder: Path, echo: Echo) -> AsyncIterator[Server]:
 @pytest.fixture
 def target(folder: Path) -> str:
     return f"unix:{folder / 's'}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show which peers have passed what."""
+    table.show(terminalreporter)

@@ -455,11 +455,12 @@ async def test_a_connection_that_says_nothing_is_dropped(folder: Path, echo: Ech
     await server.listen_unix(folder / "q", mode=0o600)
     silent = await Wire.connect(folder / "q", greet=False)
     idle = await Wire.connect(folder / "q")
+    await idle.until(DataReceived, stream_id=idle.call(b"x"))
     await until(lambda: len(server.connections) == 2)
     await clock.advance(1)
     await clock.advance(10)
     await silent.closed()
-    await idle.until(DataReceived, stream_id=idle.call(b"x"))
+    await idle.until(DataReceived, stream_id=idle.call(b"y"))
     idle.close()
     await server.drain(0)
 

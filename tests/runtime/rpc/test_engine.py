@@ -12,6 +12,7 @@ from finial.runtime.rpc import Limits
 from finial.runtime.rpc.engine import Engine
 from finial.runtime.rpc.request import HeadCache
 from finial.runtime.rpc.sender import _RECEIVERS
+from tests.fakes.clock import FakeClock
 from tests.runtime.rpc.wire import request
 
 
@@ -41,9 +42,9 @@ class SlowEngine(Engine):
         return False
 
 
-def pair(engine: type[Engine], **limits: int) -> tuple[Engine, Ear, H2Connection]:
+def pair(engine: type[Engine], **limits: Any) -> tuple[Engine, Ear, H2Connection]:
     ear = Ear()
-    server = engine(ear, Limits(**limits), HeadCache(), client=False)
+    server = engine(ear, Limits(**limits), HeadCache(), FakeClock().monotonic, client=False)
     client = H2Connection(H2Configuration(header_encoding=None))
     server.initiate_connection()
     client.initiate_connection()
@@ -216,7 +217,7 @@ def test_a_goaway_of_the_client_does_not_cut_its_calls() -> None:
 
 def test_heads_are_kept_in_bounds_and_none_with_metadata() -> None:
     heads = HeadCache()
-    engine = Engine(Ear(), Limits(), heads, client=False)
+    engine = Engine(Ear(), Limits(), heads, FakeClock().monotonic, client=False)
     client = H2Connection(H2Configuration(header_encoding=None))
     client.initiate_connection()
     client.send_headers(1, [*request(), (b"authorization", b"Bearer secret")])
@@ -243,7 +244,7 @@ def test_streams_refused_for_their_number_leave_no_trace_behind() -> None:
 
 def test_answers_that_cross_our_resets_are_no_error() -> None:
     ear = Ear()
-    client = Engine(ear, Limits(), HeadCache(), client=True)
+    client = Engine(ear, Limits(), HeadCache(), FakeClock().monotonic, client=True)
     server = H2Connection(H2Configuration(client_side=False, header_encoding=None))
     client.initiate_connection()
     server.initiate_connection()

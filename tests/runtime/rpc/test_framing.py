@@ -14,13 +14,13 @@ def test_messages_come_out_however_they_are_cut(step: int) -> None:
         message for at in range(0, len(wire), step) for message in reader.feed(wire[at : at + step])
     ]
     assert out == messages
-    assert not reader.partial
+    assert not reader.held
 
 
 def test_an_unfinished_message_is_noticed() -> None:
     reader = MessageReader(10)
     assert list(reader.feed(frame(b"abc")[:-1])) == []
-    assert reader.partial
+    assert reader.held
 
 
 def test_a_long_message_is_refused_by_its_length_alone() -> None:

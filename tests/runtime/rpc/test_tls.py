@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import grpc
@@ -242,15 +243,38 @@ async def test_sessions_are_never_reused(lab: Lab, version: ssl.TLSVersion) -> N
         assert reused == [False, False]
 
 
-async def test_a_client_that_speaks_no_alpn_gets_no_service(lab: Lab) -> None:
-    async with lab.serving():
+@pytest.mark.parametrize("offered", [None, ["http/1.1"]])
+async def test_a_client_that_does_not_ask_for_http2_by_alpn_gets_no_service(
+    lab: Lab, offered: list[str] | None
+) -> None:
+    async with lab.serving() as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        if offered is not None:
+            context.set_alpn_protocols(offered)
         reader, writer = await asyncio.open_connection("127.0.0.1", lab.port, ssl=context)
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        assert b"HTTP/1.1" not in await reader.read()
+        writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert not server.connections
         writer.close()
+
+
+@pytest.mark.skipif(which("openssl") is None, reason="renegotiates with the openssl program")
+async def test_renegotiation_is_refused(lab: Lab) -> None:
+    async with lab.serving():
+        client = await asyncio.create_subprocess_exec(
+            *("openssl", "s_client", "-tls1_2", "-alpn", "h2"),
+            *("-connect", f"127.0.0.1:{lab.port}"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await client.communicate(b"R\n")
+        assert b"Protocol  : TLSv1.2" in out
+        assert b"RENEGOTIATING" in out
+        assert b"no renegotiation" in out
 
 
 async def test_old_tls_is_refused(lab: Lab) -> None:

@@ -6,10 +6,11 @@ grpcio's generated servicers and stubs are used unchanged; its own transport is 
 Does not belong here: which caller may call what (a `CallGate` of the server's), which bundle is
 trusted (given to `ServerTls` and `ClientTls`), and any service.
 
-Within: `status metadata deadline framing hpack settings request sender engine` are free of I/O;
-`stream connection timers limits` are common to both sides; `accept call context push method gate
-callers sockets server` are the server's, `dial client_stream client_call channel` the client's;
-`tls` has both halves of TLS, `shapes` what type checkers must see.
+Within: `status metadata deadline framing hpack settings floods request intake sender engine` are
+free of I/O; `stream connection timers limits` are common to both sides; `accept call context
+refusal push method gate callers sockets admission doors server` are the server's, `dial
+client_stream client_call channel` the client's; `tls` has both halves of TLS, `shapes` what type
+checkers must see.
 """
 
 from finial.runtime.rpc.callers import Caller, TlsCaller, UnixCaller

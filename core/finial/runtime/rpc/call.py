@@ -46,6 +46,7 @@ class ServerCall(Stream):
         "_done",
         "_head",
         "_headers_sent",
+        "_lingering",
         "_method",
         "_push",
         "_request",
@@ -66,6 +67,10 @@ class ServerCall(Stream):
         self.identity: object = None
         self.task: Any = None
         self._head = head
+        if head.size:
+            self.charge = self._kept = head.size
+            connection.intake.held += head.size
+        self._lingering: int | None = None  # bytes held for a handler that is to stop
         self._method: Method | None = None
         self._asked = False  # whether the gate was
         self._started = 0.0
@@ -87,9 +92,6 @@ class ServerCall(Stream):
     def begin(self, timeout: bytes | None, ended: bool) -> None:
         """Decide on a request by its header fields."""
         head = self._head
-        if not head.grpc or head.method != b"POST":
-            self._refuse_http(b"405" if head.grpc else b"415")
-            return
         try:
             _check_encoding(head.encoding)
             self._method = method = self._server.methods.find(head.path)
@@ -103,6 +105,8 @@ class ServerCall(Stream):
             return
         if method.request_streaming:
             self._server.run(self, method, self.messages(self.parse))
+        elif not ended:
+            self.await_peer(self._started)
         if ended:
             self.on_end()
 
@@ -111,25 +115,33 @@ class ServerCall(Stream):
         if self._status is not None or method is None:
             return
         if method.request_streaming:
+            self._connection.request_completed()
             super().on_message(message)
         elif self._request is None:
             self._request = message
+            self._kept = self.charge
+            if not self._awaited:
+                self.await_peer(self._started)  # for the end of the request
         else:
             raise StatusError(grpc.StatusCode.INTERNAL, "more than one request message")
 
     def on_end(self) -> None:
         self._ended = True
+        if self._awaited:
+            self._unawait()
         method = self._method
         if self._status is not None or method is None:
             return
-        if self.partial:
+        if self.unfinished:
             self.fail(StatusError(grpc.StatusCode.INTERNAL, "truncated request message"))
         elif method.request_streaming:
+            self._connection.request_completed()
             super().on_end()
         else:
             self._handle(method)
 
     def _handle(self, method: Method) -> None:
+        self._connection.request_completed()
         raw, self._request = self._request, None
         if raw is None:
             self.fail(StatusError(grpc.StatusCode.INTERNAL, "missing request message"))
@@ -221,6 +233,9 @@ class ServerCall(Stream):
             self._send_trailers(block)
         else:
             self._trailers = block
+            # The handler is done with the request, however long the answer may wait.
+            self._kept = self._head.size
+            self._let_go()
 
     def fail(self, error: BaseException) -> None:
         """End the call with what a handler, a gate or the peer's bytes have raised.
@@ -258,10 +273,6 @@ class ServerCall(Stream):
             trailing.append(_ACCEPT)
         self.end(error.code, error.message, tuple(trailing))
 
-    def _refuse_http(self, status: bytes) -> None:
-        self._status = (grpc.StatusCode.UNKNOWN, "")
-        self._send_trailers(encode_block(((b":status", status),)))
-
     def _send_trailers(self, block: bytes) -> None:
         connection = self._connection
         connection.engine.send_block(self.stream_id, block, end=True)
@@ -286,6 +297,9 @@ class ServerCall(Stream):
     def on_lost(self, reason: str) -> None:
         self._cut(StatusError(grpc.StatusCode.CANCELLED, reason))
 
+    def give_up(self, error: StatusError) -> None:
+        self.cut(error)
+
     def cut(self, error: StatusError) -> None:
         """End the call here and now, status or reset as the stream allows."""
         if self._status is None and self._out is None:
@@ -301,7 +315,7 @@ class ServerCall(Stream):
         if self._status is None:
             self._status = (error.code, error.message)
         self._stop(error)
-        self._out = self._trailers = None
+        self._trailers = None
         self._complete()
 
     def _stop(self, error: StatusError) -> None:
@@ -309,7 +323,20 @@ class ServerCall(Stream):
         self.break_off(error)
         task, self.task = self.task, None
         if task is not None:
+            # Until it has stopped it counts as a stream, and holds what it was given: nothing of
+            # an unfinished message.
+            unfinished = self.unfinished
+            self._lingering, self.charge = self.charge - unfinished, unfinished
+            self._connection.engine.lingering += 1
             task.cancel()
+
+    def handler_ended(self) -> None:
+        """Hear that the handler's task is over."""
+        self.task = None
+        if self._lingering is not None:
+            self._connection.engine.lingering -= 1
+            self._connection.intake.release(self._lingering)
+            self._lingering = None
 
     def _complete(self) -> None:
         if self._done:
@@ -348,6 +375,6 @@ def _status_block(
 
 def _check_encoding(encoding: bytes) -> None:
     if encoding != b"identity":
-        name = encoding.decode("ascii", "replace")
+        name = encoding[:40].decode("ascii", "replace")
         message = f"grpc-encoding {name!r} is not supported"
         raise StatusError(grpc.StatusCode.UNIMPLEMENTED, message)

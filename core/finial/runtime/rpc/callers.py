@@ -41,11 +41,17 @@ class TlsCaller:
 Caller = UnixCaller | TlsCaller
 
 
-def unix_caller(sock: socket.socket) -> UnixCaller:
-    """Return the credentials of the process that connected `sock`."""
+def credentials(sock: socket.socket) -> tuple[int, int, int]:
+    """Return PID, uid and gid of the process that connected `sock`."""
     pid, uid, gid = _UCRED.unpack(
         sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
     )
+    return pid, uid, gid
+
+
+def unix_caller(sock: socket.socket, ids: tuple[int, int, int] | None = None) -> UnixCaller:
+    """Return the process that connected `sock`; `ids` are its credentials, where known."""
+    pid, uid, gid = ids or credentials(sock)
     return UnixCaller(pid, uid, gid, _pidfd(sock, pid))
 
 

@@ -1,6 +1,7 @@
 """The gRPC client: one connection, made when it is needed and again when it is lost."""
 
 import asyncio
+import random
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
 
 _LIMITS = Limits()
 _USER_AGENT = b"grpc-python-finial/1"
+# Seconds between attempts of calls that wait for their server.
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
 
 
 class Channel(ChannelBase):
     """Takes grpcio's generated stubs: `Stub(channel)`.
 
     The target is `unix:/path`, `host:port` or `[v6]:port`; with `tls` None it is spoken to in
-    plain text. Calls raise RpcError; UNAVAILABLE says why there is no connection.
+    plain text. Calls raise RpcError; UNAVAILABLE says why there is no connection, unless
+    the call was made with `wait_for_ready=True`.
     """
 
     def __init__(
@@ -107,10 +112,12 @@ class Channel(ChannelBase):
             request: Any = None,
             timeout: float | None = None,
             metadata: Iterable[tuple[str, str | bytes]] | None = None,
+            wait_for_ready: bool | None = None,
             **_unused: Any,
         ) -> ClientCall:
             headers = tuple(wire_metadata.encode(metadata)) if metadata else ()
-            started = ClientCall(self, rpc, request, headers, timeout)
+            wait = bool(wait_for_ready)
+            started = ClientCall(self, rpc, request, headers, timeout, wait_for_ready=wait)
             self.calls.add(started)
             return started
 
@@ -126,18 +133,27 @@ class Channel(ChannelBase):
             headers = (*headers, (b"grpc-timeout", format_timeout(timeout)))
         return headers + metadata
 
-    async def connection(self) -> ClientConnection:
+    async def connection(self, *, wait_for_ready: bool = False) -> ClientConnection:
         """Return a connection that takes one more stream.
 
+        With `wait_for_ready` a server that cannot be reached is tried again, less and less often.
+
         Raises:
-            StatusError: UNAVAILABLE, with the reason.
+            StatusError: UNAVAILABLE, with the reason; CANCELLED once the channel is closed.
         """
+        pause = _FIRST_PAUSE
         while True:
             connection = self._connection
             if connection is None or not connection.ready:
-                connection = await self._connect()
-                if not connection.ready:
-                    raise self._unavailable("the server closed the connection at once")
+                try:
+                    connection = await self._connect()
+                except StatusError as error:
+                    if not wait_for_ready or error.code is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                    spread = random.uniform(0.8, 1.2)  # noqa: S311  # spreads load only
+                    await self.clock.sleep(pause * spread)
+                    pause = min(2 * pause, _LONGEST_PAUSE)
+                    continue
             if not connection.full:
                 return connection
             await connection.slot()
@@ -150,9 +166,13 @@ class Channel(ChannelBase):
             self._connecting = task
             task.add_done_callback(self._dialled)
         try:
-            return await asyncio.shield(self._connecting)
+            connection = await asyncio.shield(self._connecting)
         except (OSError, ValueError) as error:
             raise self._unavailable(str(error) or type(error).__name__) from None
+        if not connection.ready:
+            why = connection.farewell or "the server closed the connection at once"
+            raise self._unavailable(why)
+        return connection
 
     async def _dial(self) -> ClientConnection:
         this = cast("asyncio.Task[ClientConnection]", asyncio.current_task())

@@ -39,8 +39,11 @@ class ClientCall:
         request: Any,
         metadata: tuple[Header, ...],
         timeout: float | None,
+        *,
+        wait_for_ready: bool,
     ) -> None:
         self._channel = channel
+        self._wait_for_ready = wait_for_ready
         self._rpc = rpc
         self._request = request
         self._metadata = metadata
@@ -150,7 +153,8 @@ class ClientCall:
     async def _open(self) -> None:
         rpc = self._rpc
         framed = None if rpc.request_streaming else self._frame(self._request)
-        connection = await self._channel.connection()
+        wait = self._wait_for_ready
+        connection = await self._channel.connection(wait_for_ready=wait)
         headers = self._channel.request_headers(rpc.path, self.time_remaining(), self._metadata)
         stream = self._stream = connection.open(headers, self._over)
         self._attempt.set_result(stream)

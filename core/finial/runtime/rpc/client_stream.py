@@ -129,6 +129,9 @@ class ClientStream(Stream):
     def _refuse(self, error: StatusError) -> None:
         self._give_up(error.code, error.message)
 
+    def give_up(self, error: StatusError) -> None:
+        self._give_up(error.code, error.message)
+
     def _give_up(self, code: grpc.StatusCode, message: str) -> None:
         self._connection.engine.reset(self.stream_id, int(ErrorCodes.CANCEL))
         self.finish(code, message)
@@ -148,7 +151,6 @@ class ClientStream(Stream):
         connection.forget(self)
         connection.engine.reset(self.stream_id, int(ErrorCodes.CANCEL))
         connection.flush_later()
-        self._out = None
         self._over(self)
         self._ended = True
         self._begin()

@@ -1,12 +1,16 @@
 """One HTTP/2 connection on an asyncio transport: bytes in, one write a wake-up, back-pressure."""
 
 import asyncio
+import sys
 import threading
 from typing import Any, cast
 
 from h2.exceptions import ProtocolError
 
 from finial.runtime.rpc.engine import Engine
+from finial.runtime.rpc.floods import FloodError
+from finial.runtime.rpc.framing import PREFIX
+from finial.runtime.rpc.intake import Intake
 from finial.runtime.rpc.limits import Limits
 from finial.runtime.rpc.request import HeadCache, RequestHead
 from finial.runtime.rpc.stream import Stream
@@ -21,8 +25,8 @@ class _ReadBuffer(threading.local):
 
 
 _READ = _ReadBuffer()
-# Queued bytes go to the transport in such pieces, so that its high-water mark is seen in time.
-FLUSH_AT = 64 * 1024
+# How often within the time that a peer has for a message it is looked whether it has run out.
+_LOOKS = 8
 _PING = b"finial\0\0"
 
 
@@ -34,16 +38,21 @@ class Connection(asyncio.BufferedProtocol):
         "_flush_due",
         "_heard",
         "_keepalive",
+        "_most_unsent",
         "_read",
         "_reading",
         "_shut",
+        "_watch",
+        "awaited",
         "engine",
+        "intake",
         "limits",
         "loop",
         "paused",
         "streams",
         "timers",
         "transport",
+        "unsent",
     )
 
     def __init__(
@@ -57,7 +66,8 @@ class Connection(asyncio.BufferedProtocol):
         self.limits = limits
         self.timers = timers
         self.loop = asyncio.get_running_loop()
-        self.engine = Engine(self, limits, heads, client=client)
+        self.engine = Engine(self, limits, heads, timers.now, client=client)
+        self.intake = Intake(self.engine, limits)
         self.streams: dict[int, Stream] = {}
         self.transport: asyncio.Transport | None = None
         self.paused = False
@@ -65,6 +75,11 @@ class Connection(asyncio.BufferedProtocol):
         # apart, so that a peer cannot have all looked at for each frame that frees none.
         self._blocked: dict[int, Stream] = {}
         self._shut: dict[int, Stream] = {}
+        longest = limits.max_receive_message + PREFIX
+        self._most_unsent = sys.maxsize if client else max(limits.max_unsent, 8 * longest)
+        self.unsent = 0  # bytes of messages that the peer has not taken whole
+        self.awaited = 0  # streams on which something is due from the peer
+        self._watch: Timer | None = None
         self._read = _READ.view
         self._reading = False
         self._flush_due = False
@@ -93,10 +108,14 @@ class Connection(asyncio.BufferedProtocol):
         try:
             engine.receive(self._read[:nbytes].tobytes())
         except ProtocolError as error:
+            if isinstance(error, FloodError):
+                self.flooded(error)
             self.lost(f"the peer broke HTTP/2: {error}")
             self.close()
         finally:
             self._reading = False
+        if self.awaited:
+            self.watch()
         if not self._flush_due:
             self.flush()
 
@@ -113,8 +132,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
-        if self._keepalive is not None:
-            self._keepalive.cancel()
+        for timer in (self._keepalive, self._watch):
+            if timer is not None:
+                timer.cancel()
         self.lost("connection lost" if exc is None else f"connection lost: {exc}")
 
     # -- the streams' side -----------------------------------------------------------------
@@ -146,6 +166,11 @@ class Connection(asyncio.BufferedProtocol):
         self.streams.pop(stream.stream_id, None)
         self._blocked.pop(stream.stream_id, None)
         self._shut.pop(stream.stream_id, None)
+        stream.settle_accounts()
+
+    def may_hold(self, size: int) -> bool:
+        """Whether `size` more bytes may wait for the peer to take them."""
+        return self.unsent + size <= self._most_unsent
 
     def close(self) -> None:
         """Write what is queued and close."""
@@ -174,6 +199,23 @@ class Connection(asyncio.BufferedProtocol):
         for stream in blocked:
             stream.pump()
 
+    def flooded(self, error: FloodError) -> None:
+        """Hear that the connection ends for a flood."""
+
+    def watch(self) -> None:
+        """See to it that no message, in or out, waits for the peer for ever."""
+        if self._watch is None and self.transport is not None:
+            patience = min(self.limits.message_timeout, self.limits.send_timeout)
+            self._watch = self.timers.after(patience / _LOOKS, self._look)
+
+    def _look(self) -> None:
+        self._watch = None
+        now = self.timers.now()
+        for stream in list(self.streams.values()):
+            stream.check(now)
+        if self.awaited or self.unsent:
+            self.watch()
+
     def _probe(self) -> None:
         """Keepalive: ask a silent peer, and give up on one that stays silent."""
         keepalive = self.limits.keepalive
@@ -201,6 +243,9 @@ class Connection(asyncio.BufferedProtocol):
     ) -> None:
         """A client gets none."""
 
+    def request_completed(self) -> None:
+        """A client gets none."""
+
     def on_response(self, stream_id: int, headers: Any, ended: bool) -> None:
         """A server gets none."""
 
@@ -210,16 +255,23 @@ class Connection(asyncio.BufferedProtocol):
             stream.on_end()
 
     def on_data(self, stream_id: int, data: bytes, flow: int, ended: bool) -> None:
-        self.engine.credit_connection(flow)
+        intake = self.intake
+        if intake.held > intake.most:
+            intake.withheld += flow
+        else:
+            self.engine.credit_connection(flow)
         stream = self.streams.get(stream_id)
         if stream is not None:
             stream.on_data(data, flow, ended)
+            if intake.held > intake.most:
+                intake.relieve()
 
     def on_reset(self, stream_id: int, error: int) -> None:
         stream = self.streams.get(stream_id)
         if stream is not None:
-            self.forget(stream)
             stream.on_reset(error)
+            if stream_id in self.streams:
+                self.forget(stream)
 
     def on_window(self, stream_id: int) -> None:
         if self.paused:

@@ -1,13 +1,16 @@
 """The client's side of a connection: where to, with whom, and whether it takes more streams."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from h2.errors import ErrorCodes
 
+from finial.runtime.logging import log
 from finial.runtime.rpc.client_stream import ClientStream
 from finial.runtime.rpc.connection import Connection
+from finial.runtime.rpc.floods import FloodError
 from finial.runtime.rpc.hpack import Header
 from finial.runtime.rpc.limits import Limits
 from finial.runtime.rpc.request import HeadCache
@@ -16,6 +19,8 @@ from finial.runtime.rpc.tls import trim_buffers
 
 if TYPE_CHECKING:
     from finial.runtime.rpc.tls import ClientTls
+
+_log = logging.getLogger(__name__)
 
 _HEADS = HeadCache()
 
@@ -52,7 +57,7 @@ class Target(NamedTuple):
 class ClientConnection(Connection):
     """One connection that we made. `ready` while new streams may be opened on it."""
 
-    __slots__ = ("_leaving", "_slots", "_tls", "refusal")
+    __slots__ = ("_leaving", "_slots", "_tls", "farewell", "refusal")
 
     def __init__(self, limits: Limits, timers: Timers, tls: "ClientTls | None") -> None:
         super().__init__(limits, _HEADS, timers, client=True)
@@ -60,6 +65,7 @@ class ClientConnection(Connection):
         self._leaving = False
         self._slots: list[asyncio.Future[None]] = []
         self.refusal: Exception | None = None
+        self.farewell = ""  # why the server wants no more of us, by its GOAWAY
 
     @property
     def ready(self) -> bool:
@@ -141,12 +147,19 @@ class ClientConnection(Connection):
         text = debug[:100].decode("ascii", "replace")
         reason = f"the server sent GOAWAY, HTTP/2 error {error}" + (text and f": {text}")
         self._leaving = True
+        self.farewell = reason
         for stream in list(self.streams.values()):
             if stream.stream_id > last_stream_id and isinstance(stream, ClientStream):
                 stream.on_refused(reason)
         self._free_slots()
         if not self.streams:
             self.loop.call_soon(self.close)
+
+    def flooded(self, error: FloodError) -> None:
+        # Once a connection: how often that is, is for the caller's backoff.
+        transport = self.transport
+        peer = transport.get_extra_info("peername") if transport is not None else None
+        log(_log, logging.WARNING, "connection ended", server=peer, error=str(error))
 
     def _free_slots(self) -> None:
         slots, self._slots = self._slots, []

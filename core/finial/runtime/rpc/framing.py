@@ -32,9 +32,16 @@ class MessageReader:
         self._limit = limit
 
     @property
-    def partial(self) -> bool:
-        """Whether bytes of an unfinished message are held."""
-        return bool(self._buffer)
+    def held(self) -> int:
+        """Bytes of an unfinished message."""
+        return len(self._buffer)
+
+    @property
+    def size(self) -> int:
+        """How many bytes the unfinished message will be with its prefix; 0 until that is known."""
+        if len(self._buffer) < PREFIX:
+            return 0
+        return PREFIX + int.from_bytes(self._buffer[1:PREFIX], "big")
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Take `data` and yield each message that it completes.
@@ -50,7 +57,8 @@ class MessageReader:
             end = PREFIX + size
             if len(buffer) < end:
                 return
-            message = bytes(buffer[PREFIX:end])
+            with memoryview(buffer) as view:
+                message = bytes(view[PREFIX:end])
             del buffer[:end]
             yield message
 

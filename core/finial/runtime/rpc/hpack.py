@@ -50,7 +50,9 @@ def encode_block(headers: tuple[Header, ...]) -> bytes:
     block = _blocks.get(headers)
     if block is None:
         block = b"".join(_encode_field(name, value) for name, value in headers)
-        if len(_blocks) < _KEEP_BLOCKS and len(block) < _KEEP_BYTES:
+        if len(block) < _KEEP_BYTES:
+            if len(_blocks) >= _KEEP_BLOCKS:
+                _blocks.clear()
             _blocks[headers] = block
     return block
 
@@ -145,6 +147,10 @@ class FastDecoder(Decoder):
     def _decode(self, data: bytes) -> list[Header]:
         headers: list[Header] = []
         at, end, size, updates = 0, len(data), 0, 0
+        if end > self.max_header_list_size:
+            # Only Huffman codes that lengthen the text could make a lawful list of it; and they
+            # take longest to read.
+            raise OversizedHeaderListError(f"a block of {end} bytes")
         while at < end:
             first = data[at]
             if first >= 0x80:

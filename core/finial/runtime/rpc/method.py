@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
+# Characters of a path that is not served that its caller gets to read again.
+_MOST_NAMED = 200
+
+
 class Method:
     """One RPC: how to read its requests, whom to ask, how to write its responses."""
 
@@ -51,6 +55,11 @@ class Methods:
         self._services: set[str] = set()
         self._generic: list[grpc.GenericRpcHandler] = []
 
+    @property
+    def services(self) -> frozenset[str]:
+        """Full names of the services that came registered by name."""
+        return frozenset(self._services)
+
     def add(self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]") -> None:
         self._services.add(service)
         for name, handler in handlers.items():
@@ -78,6 +87,7 @@ class Methods:
                 method = Method(text, handler)
                 self._by_path[path] = method
                 return method
+        text = text[:_MOST_NAMED]
         service, _, name = text.removeprefix("/").rpartition("/")
         if not service or not text.startswith("/"):
             raise _unimplemented(f"malformed method name: {text!r}")

@@ -34,10 +34,10 @@ class PushStream:
             return
         context = self._context
         framed = frame(context.serialize(message))
-        if context.sending:
-            self._waiting = framed
-        else:
+        if not context.sending:
             context.send_framed(framed)
+        elif context.hold(len(framed) - len(self._waiting or b"")):
+            self._waiting = framed
 
     def close(self, error: StatusError | None = None) -> None:
         """End the call: OK after the newest message, or `error` in place of it."""
@@ -45,7 +45,7 @@ class PushStream:
             return
         self._closing = error or True
         if error is not None:
-            self._waiting = None
+            self._forget()
         self.pumped()
 
     def on_done(self, callback: Callable[[], None]) -> None:
@@ -60,10 +60,9 @@ class PushStream:
         context = self._context
         if context.sending:
             return
-        if self._waiting is not None:
-            waiting, self._waiting = self._waiting, None
-            if not context.send_framed(waiting):
-                return
+        waiting = self._forget()
+        if waiting is not None and not context.send_framed(waiting):
+            return
         if isinstance(self._closing, StatusError):
             context.fail(self._closing)
         elif self._closing:
@@ -72,7 +71,14 @@ class PushStream:
     def over(self) -> None:
         """Hear that the call is over."""
         self.done = True
-        self._waiting = None
+        self._forget()
         callback, self._callback = self._callback, None
         if callback is not None:
             callback()
+
+    def _forget(self) -> bytes | None:
+        """Let go of the message that waits, and return it."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._context.hold(-len(waiting))
+        return waiting

@@ -5,15 +5,17 @@ from finial.runtime.rpc.hpack import SHARED_NAMES, Header
 from finial.runtime.rpc.status import Metadata
 
 _KEEP = 256
+_KEEP_SIZE = 2048
 
 
 class RequestHead:
     """The fields of a request but for its timeout. Immutable, shared between calls."""
 
-    __slots__ = ("_headers", "_metadata", "encoding", "grpc", "method", "path", "plain")
+    __slots__ = ("_headers", "_metadata", "encoding", "grpc", "method", "path", "plain", "size")
 
     def __init__(self, headers: tuple[Header, ...]) -> None:
         fields = dict(headers)
+        self.size = 0  # bytes that a call holds by it; none when it is shared
         self._headers = headers
         self._metadata: Metadata | None = None
         self.path = fields.get(b":path", b"")
@@ -54,8 +56,11 @@ class HeadCache:
     def add(self, headers: tuple[Header, ...]) -> RequestHead:
         """Make the head of fields that h2 has found valid."""
         head = RequestHead(headers)
-        if all(name in SHARED_NAMES for name, _ in headers):
+        size = sum([32 + len(name) + len(value) for name, value in headers])
+        if size <= _KEEP_SIZE and all(name in SHARED_NAMES for name, _ in headers):
             if len(self._heads) >= _KEEP:
                 self._heads.clear()
             self._heads[headers] = head
+        else:
+            head.size = size
         return head

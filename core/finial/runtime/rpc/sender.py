@@ -38,6 +38,9 @@ END_STREAM, END_HEADERS = 0x1, 0x4
 # as many as are open by default.
 _CLOSED_KEPT = 1024
 _BURST = 64 * 1024
+# 4 KiB. Less of a message in one go earns the peer nothing: it may be opening its window byte by
+# byte.
+_PIECE = 12
 _CLIENT = H2Configuration(
     client_side=True,
     header_encoding=None,
@@ -84,6 +87,8 @@ class Sender(H2Connection):
     """The sending half of an Engine; `take` gives what is to be written."""
 
     def __init__(self, limits: Limits, *, client: bool) -> None:
+        # Messages and statuses sent, and pieces of 4 KiB of long messages.
+        self.answers = 0
         # In place of h2's own, which makes each of the large parts once more, for nothing. A test
         # compares what the two leave behind.
         self.config = _CLIENT if client else _SERVER
@@ -175,6 +180,7 @@ class Sender(H2Connection):
                     FRAME_HEADER.pack(len(part) >> 8, len(part) & 0xFF, 9, last, stream_id) + part
                 )
         if end:
+            self.answers += 1
             self._ended_here(stream)
 
     def send_bytes(self, stream_id: int, data: bytes, start: int, *, end: bool = False) -> int:
@@ -194,11 +200,16 @@ class Sender(H2Connection):
             out += FRAME_HEADER.pack(size >> 8, size & 0xFF, 0, last, stream_id)
             out += data if size == len(data) else memoryview(data)[at : at + size]
             at += size
-        if at > start:
-            self.outbound_flow_control_window -= at - start
-            stream.outbound_flow_control_window -= at - start
-            if end and at == len(data):
-                self._ended_here(stream)
+        sent = at - start
+        if sent:
+            self.outbound_flow_control_window -= sent
+            stream.outbound_flow_control_window -= sent
+            if at == len(data):
+                self.answers += 1 + (sent >> _PIECE)
+                if end:
+                    self._ended_here(stream)
+            else:
+                self.answers += sent >> _PIECE
         return at
 
     def send_end(self, stream_id: int) -> None:
@@ -228,19 +239,38 @@ class Sender(H2Connection):
 
     def credit_connection(self, size: int) -> None:
         """Let the peer send `size` more bytes on the connection, in updates of half a window."""
-        if size:
-            increment = self._inbound_flow_control_window_manager.process_bytes(size)
-            if increment:
-                self._window_update(0, increment)
+        manager = self._inbound_flow_control_window_manager
+        processed = manager._bytes_processed + size  # noqa: SLF001
+        if processed < manager.max_window_size >> 1 and manager.current_window_size:
+            manager._bytes_processed = processed  # noqa: SLF001  # not enough for an update
+        elif increment := manager.process_bytes(size):
+            self._window_update(0, increment)
 
     def credit_stream(self, stream_id: int, size: int) -> None:
         """The same for one stream; nothing when the peer has no more to send on it."""
         stream = self.streams.get(stream_id)
         if stream is None or stream.state_machine.state is StreamState.HALF_CLOSED_REMOTE:
             return
-        increment = stream._inbound_window_manager.process_bytes(size)  # noqa: SLF001
-        if increment:
+        manager = stream._inbound_window_manager  # noqa: SLF001
+        processed = manager._bytes_processed + size  # noqa: SLF001
+        if processed < manager.max_window_size >> 1 and manager.current_window_size:
+            manager._bytes_processed = processed  # noqa: SLF001
+        elif increment := manager.process_bytes(size):
             self._window_update(stream_id, increment)
+
+    def open_window(self, stream_id: int, size: int) -> int:
+        """Let the peer send `size` bytes on a stream at once; returns by how much that is more."""
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.state_machine.state is StreamState.HALF_CLOSED_REMOTE:
+            return 0
+        window = stream._inbound_window_manager  # noqa: SLF001
+        increment = max(0, size - window.current_window_size)
+        if increment:
+            # Past the manager's own idea of the largest window: it comes back to that as the
+            # message comes in, because these bytes are not credited again.
+            window.current_window_size += increment
+            self._window_update(stream_id, increment)
+        return increment
 
     def _window_update(self, stream_id: int, increment: int) -> None:
         self._data_to_send += FRAME_HEADER.pack(0, 4, 8, 0, stream_id) + U32.pack(increment)

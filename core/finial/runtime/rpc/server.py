@@ -1,31 +1,33 @@
 """The gRPC server: handlers, listeners, and an orderly end."""
 
 import asyncio
-import logging
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
 
-from finial.runtime.rpc.accept import ServerConnection
+from finial.runtime.rpc.admission import Admission, TurnedAway
 from finial.runtime.rpc.context import ServerContext
+from finial.runtime.rpc.doors import Door, TcpDoor, UnixDoor
 from finial.runtime.rpc.gate import CallGate
 from finial.runtime.rpc.limits import Limits
 from finial.runtime.rpc.method import Method, Methods
 from finial.runtime.rpc.push import PushStream
 from finial.runtime.rpc.request import HeadCache
 from finial.runtime.rpc.shapes import ServerBase
-from finial.runtime.rpc.sockets import BACKLOG, BoundPath, bind_unix, raise_descriptor_limit
+from finial.runtime.rpc.sockets import BoundPath, bind_tcp, bind_unix
 from finial.runtime.rpc.status import StatusError
-from finial.runtime.rpc.timers import MonotonicClock, Timers
+from finial.runtime.rpc.timers import MonotonicClock, Timers, WallClock
 from finial.runtime.rpc.tls import ServerTls, trim_buffers
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from finial.runtime.rpc.accept import ServerConnection
 
 _LIMITS = Limits()
+_ROUNDS = 4
 
 
 class Server(ServerBase):
@@ -46,9 +48,12 @@ class Server(ServerBase):
         self.methods = Methods()
         self.heads = HeadCache()
         self.timers = Timers(clock)
+        self.wall_timers = Timers(WallClock(clock))
+        self.admission = Admission()
+        self.turned_away = TurnedAway(name or "server", self.timers)
         self.connections: set[ServerConnection] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._listeners: list[asyncio.Server] = []
+        self._doors: list[Door] = []
         self._paths: list[BoundPath] = []
         self._idle = asyncio.Event()
 
@@ -73,31 +78,20 @@ class Server(ServerBase):
             SocketInUseError: another program answers there.
             OSError: it cannot be made.
         """
-        raise_descriptor_limit()
         sock = bind_unix(path, mode=mode, group=group)
         self._paths.append(BoundPath(path))
-        loop = asyncio.get_running_loop()
-        listener = await loop.create_unix_server(
-            lambda: ServerConnection(self, None), sock=sock, backlog=BACKLOG
-        )
-        self._listeners.append(listener)
+        self._doors.append(await UnixDoor.open(self, sock))
 
     async def listen_tcp(self, host: str, port: int, tls: ServerTls) -> int:
-        """Listen for TLS and accept at once; returns the port, chosen when `port` is 0."""
-        raise_descriptor_limit()
+        """Listen for TLS and accept at once; returns the port, chosen when `port` is 0.
+
+        Raises:
+            OSError: an address is in use, or not ours.
+        """
         trim_buffers()
-        listener = await asyncio.get_running_loop().create_server(
-            lambda: ServerConnection(self, tls),
-            host,
-            port,
-            ssl=tls.context(),
-            backlog=BACKLOG,
-            ssl_handshake_timeout=self.limits.handshake_timeout,
-            ssl_shutdown_timeout=2.0,
-        )
-        self._listeners.append(listener)
-        bound: int = listener.sockets[0].getsockname()[1]
-        return bound
+        doors = [TcpDoor(self, sock, tls) for sock in await bind_tcp(host, port)]
+        self._doors += doors
+        return doors[0].port
 
     # -- for how long ----------------------------------------------------------------------
 
@@ -110,9 +104,9 @@ class Server(ServerBase):
 
     async def drain(self, grace: float) -> None:
         """Stop accepting, let calls end for `grace` seconds, cut what is left."""
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+        doors, self._doors = self._doors, []
+        for door in doors:
+            door.close()
         for path in self._paths:
             path.remove()
         self._paths.clear()
@@ -123,6 +117,8 @@ class Server(ServerBase):
             self._idle.clear()
             await self._idle.wait()
         await self._cut()
+        for door in doors:
+            await door.closed()
 
     async def _cut(self) -> None:
         for connection in list(self.connections):
@@ -130,11 +126,19 @@ class Server(ServerBase):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # closed transports report to their connections in the next round
+        await self._give_way()
         for connection in list(self.connections):
             connection.abort()
-        await asyncio.sleep(0)
+        await self._give_way()
         await self.timers.close()
+        await self.wall_timers.close()
+
+    async def _give_way(self) -> None:
+        """Let loops write what is queued, and tell their transports' ends: in the next rounds."""
+        for _ in range(_ROUNDS):
+            if not self.connections:
+                return
+            await asyncio.sleep(0)
 
     # -- for connections and calls ---------------------------------------------------------
 
@@ -149,10 +153,6 @@ class Server(ServerBase):
             return None
         jitter = self.limits.connection_age_jitter
         return age * random.uniform(1 - jitter, 1 + jitter)  # noqa: S311  # spreads load only
-
-    def refused(self, error: Exception) -> None:
-        """Note a connection that was dropped for who is behind it."""
-        _log.info("a connection to %s was refused: %s", self.name or "the server", error)
 
     def run(self, context: ServerContext, method: Method, request: Any) -> None:
         """Call the handler. Only what is not answered at once gets a task."""
@@ -186,7 +186,7 @@ class Server(ServerBase):
 
     def _ended(self, context: ServerContext, method: Method, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        context.task = None
+        context.handler_ended()
         if task.cancelled():
             context.fail(StatusError(grpc.StatusCode.CANCELLED, "the handler was cancelled"))
         elif (error := task.exception()) is not None:

@@ -1,10 +1,13 @@
 """Listening sockets: Unix ones that nobody can reach before their mode is set, and descriptors."""
 
+import asyncio
 import os
 import resource
 import socket
 import stat
+import sys
 from pathlib import Path
+from typing import Any
 
 BACKLOG = 1024
 
@@ -13,11 +16,25 @@ class SocketInUseError(OSError):
     """Another program answers where we were to listen."""
 
 
-def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open files to the hard one: a stream is a connection is a file."""
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one: a stream is a connection is a file.
+
+    Returns the limit.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def first_reserved(limit: int, reserved: int) -> int:
+    """Return the lowest descriptor that no connection may have.
+
+    A new descriptor is the lowest free number (POSIX), so one from here on says that there are no
+    more left than `reserved`: those are for the database, the logs and whatever else must not
+    fail. Of a small `limit` a quarter is kept.
+    """
+    return limit - min(reserved, limit // 4)
 
 
 def bind_unix(path: Path, *, mode: int, group: int | None) -> socket.socket:
@@ -46,6 +63,41 @@ def bind_unix(path: Path, *, mode: int, group: int | None) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+async def bind_tcp(host: str, port: int) -> list[socket.socket]:
+    """Return listening sockets, one for each address of `host`.
+
+    Raises:
+        OSError: an address is in use, or not ours.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    bound: list[socket.socket] = []
+    try:
+        for family, *_, address in dict.fromkeys(found):
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            bound.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            _bind_address(sock, address)
+            sock.listen(BACKLOG)
+    except BaseException:
+        for sock in bound:
+            sock.close()
+        raise
+    return bound
+
+
+def _bind_address(sock: socket.socket, address: Any) -> None:
+    try:
+        sock.bind(address)
+    except OSError as error:
+        text = f"cannot listen on {address[0]} port {address[1]}: {(error.strerror or '').lower()}"
+        raise OSError(error.errno, text) from None
 
 
 def _clear(path: Path) -> None:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from h2.errors import ErrorCodes
 
 from finial.runtime.rpc.framing import MessageReader, whole
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     import asyncio
 
     from finial.runtime.rpc.connection import Connection
+
+# Queued bytes go to the transport in such pieces, so that its high-water mark is seen in time.
+FLUSH_AT = 64 * 1024
+_SMALL = 512
+# A short message takes more memory than bytes on the wire. Counted when more than a few wait.
+_OBJECT = 64
+_CROWD = 64
 
 
 class Stream(ABC):
@@ -26,16 +34,23 @@ class Stream(ABC):
 
     __slots__ = (
         "_at",
+        "_awaited",
         "_connection",
+        "_debt",
         "_ended",
+        "_expecting",
         "_failure",
-        "_held",
         "_inbox",
+        "_kept",
         "_last",
         "_messages",
         "_out",
         "_reader",
+        "_since",
+        "_stuck",
         "_writer",
+        "charge",
+        "lent",
         "stream_id",
     )
 
@@ -44,7 +59,14 @@ class Stream(ABC):
         self.stream_id = stream_id
         self._messages: MessageReader | None = None
         self._inbox: deque[bytes] | None = None
-        self._held = 0  # bytes of the peer's window that wait for the reader
+        self._debt = 0  # bytes for which the peer's window is not to be opened again
+        self.charge = 0  # bytes that the connection's accounts have for this stream
+        self._kept = 0  # those of them that stay until the end
+        self.lent = 0  # bytes that the message under way may be long
+        self._expecting = False  # whether a message has
+        self._awaited = False  # whether the rest of something is due from the peer
+        self._since = 0.0  # since when
+        self._stuck = 0.0  # since when the peer does not take all of `_out`
         self._ended = False
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -56,18 +78,30 @@ class Stream(ABC):
     # -- outbound --------------------------------------------------------------------------
 
     def put(self, framed: bytes, *, last: bool = False) -> bool:
-        """Start to send; False when the peer's window or socket is full before the end."""
+        """Start to send; False when the peer's window or socket is full before the end.
+
+        Ends the call instead when too much waits on this connection already.
+        """
         connection = self._connection
         engine = connection.engine
+        if connection.unsent and not connection.may_hold(len(framed)):
+            self._refuse(_untaken())
+            return False
         at = 0
         self._last = last
         if not connection.paused:
             at = engine.send_bytes(self.stream_id, framed, 0, end=last)
+            if at > _SMALL and engine.queued >= FLUSH_AT:
+                connection.flush()
         connection.flush_later()
         if at == len(framed):
             return True
         self._out, self._at = framed, at
+        self._stuck = connection.timers.now()
+        connection.unsent += len(framed)
         self.pump()
+        if self._out is not None:
+            connection.watch()
         return self._out is None
 
     def pump(self) -> None:
@@ -80,8 +114,8 @@ class Stream(ABC):
                 break
             self._at = at
             if at == len(self._out):
-                self._out = None
-            if engine.queued >= 65536:
+                self._drop()
+            if engine.queued >= FLUSH_AT:
                 connection.flush()
         connection.flush_later()
         if self._out is not None:
@@ -91,6 +125,21 @@ class Stream(ABC):
             self._writer.set_result(None)
         self._pumped()
 
+    def hold(self, size: int) -> bool:
+        """Count `size` bytes more, or less, that wait for the peer; False ends the call instead."""
+        connection = self._connection
+        if size > 0 and not connection.may_hold(size):
+            self.give_up(_untaken())
+            return False
+        connection.unsent += size
+        return True
+
+    def _drop(self) -> None:
+        """Send no more of the message under way."""
+        if self._out is not None:
+            self._connection.unsent -= len(self._out)
+            self._out = None
+
     def _pumped(self) -> None:  # noqa: B027  # most streams have nothing more to do
         """Go on after everything has been taken by the peer."""
 
@@ -99,7 +148,8 @@ class Stream(ABC):
 
         Raises the reason why the stream has failed, if it has.
         """
-        await self._writable()
+        if self._out is not None or self._failure is not None:
+            await self._writable()
         if not self.put(framed, last=last):
             await self._writable()
 
@@ -114,43 +164,108 @@ class Stream(ABC):
     # -- inbound ---------------------------------------------------------------------------
 
     def on_data(self, data: bytes, flow: int, ended: bool) -> None:
-        """Take data from the peer; the connection has credited itself already."""
-        limit = self._connection.limits.max_receive_message
-        try:
-            if self._messages is None:
-                message = whole(data, limit)
-                if message is not None:
-                    self._receive(message, flow)
-                elif data:
-                    self._messages = MessageReader(limit)
-            if self._messages is not None:
-                self._held += flow
-                for message in self._messages.feed(data):
-                    self._receive(message, 0)
-                self._credit()
-        except StatusError as error:
-            self._refuse(error)
-            return
+        """Take data from the peer; `flow` is what it has taken of the windows."""
+        if self._failure is None:
+            connection = self._connection
+            connection.intake.held += flow
+            self.charge += flow
+            try:
+                message = None
+                if self._messages is None:
+                    message = whole(data, connection.limits.max_receive_message)
+                if message is None:
+                    self._feed(data)
+                else:
+                    self.on_message(message)
+            except StatusError as error:
+                self._refuse(error)
+                return
+            if not self._inbox:
+                self._let_go()
         if ended:
             self.on_end()
 
-    def _receive(self, message: bytes, flow: int) -> None:
-        self._held += flow
-        self.on_message(message)
-        self._credit()
+    def _feed(self, data: bytes) -> None:
+        reader = self._messages
+        if reader is None:
+            if not data:
+                return
+            limit = self._connection.limits.max_receive_message
+            reader = self._messages = MessageReader(limit)
+        for message in reader.feed(data):
+            if self._expecting:
+                self._complete_message()
+            self.on_message(message)
+        if reader.held:
+            self._expect(reader.size)
 
-    def _credit(self) -> None:
-        """Open the peer's window again unless whole messages wait for the reader."""
-        if self._held and not self._inbox:
-            held, self._held = self._held, 0
-            self._connection.engine.credit_stream(self.stream_id, held)
-            self._connection.flush_later()
+    def _expect(self, size: int) -> None:
+        """A message has begun, of `size` bytes or, with 0, of an unknown size."""
+        self._expecting = True
+        if not self._awaited:
+            self.await_peer(self._connection.timers.now())
+        if not size:
+            return
+        if not self.lent:
+            self._connection.intake.begin(self, size)
+        if self.lent:
+            self._open_window()  # again, if padding has used it up
+        else:
+            self._unawait()  # it is we who let it wait
+
+    def on_loan(self) -> None:
+        """It is this stream's turn to go on with a long message."""
+        self.await_peer(self._connection.timers.now())
+        self._open_window()
+        self._connection.flush_later()
+
+    def _open_window(self) -> None:
+        reader = self._messages
+        if reader is not None and not self._ended:
+            missing = reader.size - reader.held
+            self._debt += self._connection.engine.open_window(self.stream_id, missing)
+
+    @property
+    def message_size(self) -> int:
+        """Bytes of the message that has begun, with its prefix."""
+        return 0 if self._messages is None else self._messages.size
+
+    def _complete_message(self) -> None:
+        """What had begun is there."""
+        self._expecting = False
+        self._connection.intake.settle(self)
+        self._unawait()
+
+    def _let_go(self) -> None:
+        """Hold what the reader has taken no more, and let the peer send as much again."""
+        size = self.charge - self._kept
+        if self._messages is not None:
+            size -= self._messages.held
+        if size <= 0:
+            return
+        connection = self._connection
+        self.charge -= size
+        intake = connection.intake
+        intake.held -= size
+        if intake.withheld:
+            intake.give_back()
+        if self._debt:
+            paid = min(size, self._debt)
+            self._debt -= paid
+            size -= paid
+        connection.engine.credit_stream(self.stream_id, size)
+        connection.flush_later()
 
     def on_message(self, message: bytes) -> None:
         """Take one message: into the inbox, unless a call knows better."""
-        if self._inbox is None:
-            self._inbox = deque()
-        self._inbox.append(message)
+        inbox = self._inbox
+        if inbox is None:
+            inbox = self._inbox = deque()
+        inbox.append(message)
+        if len(inbox) > _CROWD:
+            self.charge += _OBJECT
+            self._debt += _OBJECT
+            self._connection.intake.held += _OBJECT
         self._wake()
 
     def on_end(self) -> None:
@@ -159,9 +274,9 @@ class Stream(ABC):
         self._wake()
 
     @property
-    def partial(self) -> bool:
-        """Whether the peer has sent the beginning of a message and not its end."""
-        return self._messages is not None and self._messages.partial
+    def unfinished(self) -> int:
+        """Bytes of a message whose end the peer has not sent."""
+        return 0 if self._messages is None else self._messages.held
 
     async def read_bytes(self) -> bytes | None:
         """Return the next message; None after the last.
@@ -176,7 +291,8 @@ class Stream(ABC):
             self._reader = self._connection.loop.create_future()
             await self._reader
         message = self._inbox.popleft()
-        self._credit()
+        if not self._inbox:
+            self._let_go()
         return message
 
     async def messages(self, deserializer: Any) -> AsyncIterator[Any]:
@@ -187,6 +303,44 @@ class Stream(ABC):
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+    # -- patience --------------------------------------------------------------------------
+
+    def await_peer(self, now: float) -> None:
+        """The peer has begun what it must end in time."""
+        if not self._awaited:
+            self._awaited = True
+            self._since = now
+            self._connection.awaited += 1
+
+    def _unawait(self) -> None:
+        if self._awaited:
+            self._awaited = False
+            self._connection.awaited -= 1
+
+    def check(self, now: float) -> None:
+        """Give up on a peer that has let a message, in or out, wait for too long."""
+        limits = self._connection.limits
+        if self._awaited and now - self._since >= limits.message_timeout:
+            text = f"a message was not there after {limits.message_timeout:g} s"
+            self.give_up(StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, text))
+        elif self._out is not None and now - self._stuck >= limits.send_timeout:
+            text = f"a message was not taken within {limits.send_timeout:g} s"
+            self.give_up(StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, text))
+
+    def settle_accounts(self) -> None:
+        """Hold nothing any more, in or out: the connection has forgotten this stream."""
+        if self._out is not None:
+            self._drop()
+        if self._awaited:
+            self._unawait()
+        intake = self._connection.intake
+        if self._expecting:
+            self._expecting, self._messages = False, None
+            intake.settle(self)
+        if self.charge:
+            intake.release(self.charge)
+            self.charge = 0
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -209,9 +363,18 @@ class Stream(ABC):
         """End the call for what the peer has sent."""
 
     @abstractmethod
+    def give_up(self, error: StatusError) -> None:
+        """End the call here and now: the connection forgets it before this returns."""
+
+    @abstractmethod
     def on_reset(self, error: int) -> None:
         """The peer has reset the stream."""
 
     @abstractmethod
     def on_lost(self, reason: str) -> None:
         """The connection is gone."""
+
+
+def _untaken() -> StatusError:
+    text = "too many messages on this connection wait to be taken"
+    return StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)

@@ -17,6 +17,31 @@ class MonotonicClock(Protocol):
     def time(self) -> float: ...
     def monotonic(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
+    async def sleep_until(self, wall: float) -> None: ...
+
+
+class WallClock:
+    """The wall clock in the place of the monotonic one, for `Timers` that follow it when it is set.
+
+    What is due at a time of day stays due at it.
+    """
+
+    __slots__ = ("_clock",)
+
+    def __init__(self, clock: MonotonicClock) -> None:
+        self._clock = clock
+
+    def time(self) -> float:
+        return self._clock.time()
+
+    def monotonic(self) -> float:
+        return self._clock.time()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep_until(self._clock.time() + seconds)
+
+    async def sleep_until(self, wall: float) -> None:
+        await self._clock.sleep_until(wall)
 
 
 class Timer:
@@ -69,6 +94,10 @@ class Timers:
         elif self._heap[0] is timer:
             self._wake.set()
         return timer
+
+    def now(self) -> float:
+        """Return the monotonic time."""
+        return self._clock.monotonic()
 
     def one_cancelled(self) -> None:
         self._cancelled += 1

@@ -91,12 +91,14 @@ class ServerTls:
         self._bundles = bundles
         self._verify = verify or _spiffe(bundles, clock)
         self._contexts = _Contexts(_server_context)
+        self._listening: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Return the context to listen with: it looks up identity and roots at each handshake."""
-        context = _server_context()
-        context.sni_callback = self._swap
-        return context
+        """Return the context for the next connection: at its handshake it looks up who we are."""
+        if self._listening is None:
+            self._listening = _server_context()
+            self._listening.sni_callback = self._swap
+        return self._listening
 
     def _swap(self, connection: Any, name: str | None, context: ssl.SSLContext) -> int | None:  # noqa: ARG002
         try:
@@ -111,7 +113,15 @@ class ServerTls:
         Raises:
             ValueError: its certificate proves nothing.
         """
+        if connection.version() != "TLSv1.3":
+            # OpenSSL now keeps the session in that context, for which the ssl module has no switch.
+            # A client that offers it again is to find a context that has never heard of it: a
+            # resumed session would be refused, and the client could not come back.
+            self._listening = None
         _refuse_reuse(connection)
+        # RFC 9113 section 3.3: over TLS, HTTP/2 is agreed on by ALPN and not assumed.
+        if connection.selected_alpn_protocol() != "h2":
+            raise ssl.SSLError("the client does not ask for HTTP/2 by ALPN")
         chain = unverified_chain(connection)
         return self._verify(chain) if chain else None
 
