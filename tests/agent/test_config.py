@@ -87,6 +87,13 @@ def test_what_is_left_out_has_spires_defaults() -> None:
     assert loaded.key_manager == MemoryKeyManager()
 
 
+def test_wit_svids_are_off_until_they_are_named() -> None:
+    assert not config(LEAST).agent.experimental.wit_enabled
+    named = config(f'{LEAST}\n experimental {{ feature_flags = ["wit-svid"] }}')
+    assert named.warnings == ()
+    assert named.agent.experimental.wit_enabled
+
+
 def test_a_cache_size_of_zero_is_the_default() -> None:
     agent = config(f"{LEAST}\n x509_svid_cache_max_size = 0\n jwt_svid_cache_max_size = 7").agent
     assert (agent.x509_svid_cache_max_size, agent.jwt_svid_cache_max_size) == (1000, 7)
@@ -162,6 +169,7 @@ def test_an_agent_may_bootstrap_insecurely_if_told_so() -> None:
             "agent.experimental.ratelimit.fetch_jwt_svid: is not served",
         ),
         (f'{LEAST}\n experimental {{ sync_interval = "0s" }}', "sync_interval: must be longer"),
+        (f'{LEAST}\n experimental {{ feature_flags = ["x"] }}', "unknown feature flag(s): [x]"),
     ],
 )
 def test_what_cannot_be_is_named_with_the_way_out(lines: str, problem: str) -> None:
@@ -285,7 +293,7 @@ SPIRE_KEYS = {
     ),
     "agent.experimental": (
         "sync_interval use_sync_authorized_entries require_pq_kem jwt_svid_cache_hit_timeout "
-        "ratelimit broker"
+        "ratelimit broker feature_flags"
     ),
     "agent.experimental.ratelimit": (
         "fetch_x509_svid fetch_jwt_svid fetch_x509_bundles fetch_jwt_bundles stream_secrets "

@@ -146,6 +146,14 @@ def test_both_files_are_valid_configuration(tmp_path: Path) -> None:
     assert agent.warnings == ()
 
 
+def test_what_is_off_by_itself_is_on_in_a_pair_that_nobody_federates_with(tmp_path: Path) -> None:
+    place = Place(tmp_path, tmp_path)
+    place.config("server").write_text(server_file(place, TD, 8081))
+    place.config("agent").write_text(agent_file(place, TD, 8081, joins=False))
+    assert load_server_config(place.config("server")).server.experimental.wit_enabled
+    assert load_agent_config(place.config("agent")).agent.experimental.wit_enabled
+
+
 def test_the_join_token_is_in_no_configuration_file(tmp_path: Path) -> None:
     place = Place(tmp_path, tmp_path)
     joining = tomllib.loads(agent_file(place, TD, 1, joins=True))["agent"]

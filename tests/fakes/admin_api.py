@@ -58,6 +58,7 @@ class FakeAdminApi:
     )
     level: types.LogLevel.ValueType = types.INFO
     longest: int = 3600
+    wit_authorities: list[types.WITKey] = field(default_factory=list)
 
     def seen(self, method: str, request: Any, context: Any) -> None:
         """Keep the request; refuse it when a test says so."""
@@ -86,6 +87,7 @@ class FakeAdminApi:
                 types.JWTKey(key_id=each.key_id, public_key=each.spki_der)
                 for each in bundle.jwt_authorities
             ],
+            wit_authorities=self.wit_authorities,
             sequence_number=7,
         )
 
@@ -220,6 +222,12 @@ class _Svids(_Service, svid_pb2_grpc.SVIDServicer):
         answer = types.JWTSVID(token="the.jwt.svid", id=request.id)
         answer.expires_at = self._end(request.ttl)
         return svid_pb2.MintJWTSVIDResponse(svid=answer)
+
+    def MintWITSVID(self, request: Any, context: Any) -> svid_pb2.MintWITSVIDResponse:
+        self.api.seen("MintWITSVID", request, context)
+        answer = types.WITSVID(token="the.wit.svid", id=request.id)
+        answer.expires_at = self._end(request.ttl)
+        return svid_pb2.MintWITSVIDResponse(svid=answer)
 
     def _end(self, ttl: int) -> int:
         return int(time.time() + min(ttl, self.api.longest))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from finial.server.datastore.errors import StoreFull
 from finial.server.registry.model import IssuedSvid
-from finial.spiffe.bundle import JwtAuthority, X509Authority
+from finial.spiffe.bundle import JwtAuthority, WitAuthority, X509Authority
 
 
 class FakeOwnBundle:
@@ -13,11 +13,15 @@ class FakeOwnBundle:
     def __init__(self) -> None:
         self.x509: dict[str, X509Authority] = {}
         self.jwt: dict[str, JwtAuthority] = {}
+        self.wit: dict[str, WitAuthority] = {}
         self.log: list[str] = []
         self.full = False
 
     async def append(
-        self, x509: Sequence[X509Authority] = (), jwt: Sequence[JwtAuthority] = ()
+        self,
+        x509: Sequence[X509Authority] = (),
+        jwt: Sequence[JwtAuthority] = (),
+        wit: Sequence[WitAuthority] = (),
     ) -> None:
         self._check()
         for root in x509:
@@ -26,14 +30,22 @@ class FakeOwnBundle:
         for key in jwt:
             self.jwt[key.key_id] = key
             self.log.append(f"+{key.key_id}")
+        for bound in wit:
+            self.wit[bound.key_id] = bound
+            self.log.append(f"+{bound.key_id}")
 
-    async def remove(self, x509: Sequence[str] = (), jwt: Sequence[str] = ()) -> None:
+    async def remove(
+        self, x509: Sequence[str] = (), jwt: Sequence[str] = (), wit: Sequence[str] = ()
+    ) -> None:
         self._check()
         for each in x509:
             del self.x509[each]
             self.log.append(f"-{each}")
         for each in jwt:
             del self.jwt[each]
+            self.log.append(f"-{each}")
+        for each in wit:
+            del self.wit[each]
             self.log.append(f"-{each}")
 
     def _check(self) -> None:

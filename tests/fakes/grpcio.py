@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HEADER = (("workload.spiffe.io", "true"),)
 SERVICE = "/SpiffeWorkloadAPI/"
+PATIENCE = 8.0
+"""Seconds that a call may take, the whole of a stream as well."""
 
 Types = tuple[Any, Any]  # request, response
 
@@ -44,7 +46,7 @@ class Workload:
         call = self.channel.unary_stream(
             SERVICE + method, request.SerializeToString, response.FromString
         )
-        return call(request(**fields), metadata=metadata, timeout=20)
+        return call(request(**fields), metadata=metadata, timeout=PATIENCE)
 
     async def call(self, method: str, metadata: Any = HEADER, **fields: Any) -> Any:
         """Return the answer of a unary method, or the first message of a stream."""
@@ -57,7 +59,7 @@ class Workload:
         call = self.channel.unary_unary(
             SERVICE + method, request.SerializeToString, response.FromString
         )
-        return await call(request(**fields), metadata=metadata, timeout=20)
+        return await call(request(**fields), metadata=metadata, timeout=PATIENCE)
 
     async def refused(self, method: str, metadata: Any = HEADER, **fields: Any) -> tuple[Any, str]:
         """Return code and message of a call that must fail."""

@@ -2,17 +2,23 @@
 
 from collections.abc import Sequence
 
-from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from finial.api.finial import signer_pb2
 from finial.server.issuance import (
     IssuedJwt,
+    IssuedWit,
     IssuedX509,
     IssueError,
     IssueErrorKind,
     JwtOrder,
+    WitOrder,
     X509Order,
 )
+from finial.server.signer.csr import public_key_of
+from finial.server.signer.refusal import Refused
 from tests.fakes.ca import FakeCa
+from tests.fakes.wit import FakeWit
 
 
 class FakeIssuer:
@@ -22,6 +28,7 @@ class FakeIssuer:
         self.ca = ca
         self.calls: list[Sequence[X509Order]] = []
         self.jwt_orders: list[JwtOrder] = []
+        self.wit_calls: list[Sequence[WitOrder]] = []
         self.refusal: IssueError | None = None
 
     @property
@@ -42,17 +49,25 @@ class FakeIssuer:
             self.ca.jwt(order.spiffe_id, list(order.audience), ttl=ttl), now + ttl, now
         )
 
+    async def issue_wit(self, orders: Sequence[WitOrder]) -> list[IssuedWit | IssueError]:
+        self.wit_calls.append(orders)
+        return [self.refusal or self._issue_wit(order) for order in orders]
+
+    def _issue_wit(self, order: WitOrder) -> IssuedWit:
+        now, ttl = int(self.ca.now), order.ttl or 3600
+        token = FakeWit().token(sub=order.spiffe_id.uri, iat=now, exp=now + ttl)
+        return IssuedWit(token, now + ttl, now)
+
     def _issue(self, order: X509Order) -> IssuedX509 | IssueError:
         try:
-            request = x509.load_der_x509_csr(order.csr)
-        except ValueError:
-            return IssueError(IssueErrorKind.MALFORMED_CSR, "not a certificate request")
-        if not request.is_signature_valid:
-            return IssueError(IssueErrorKind.BAD_CSR_SIGNATURE, "signed by another key")
+            key = load_der_public_key(public_key_of(order.csr))
+        except Refused as refused:
+            kind = IssueErrorKind[signer_pb2.Refusal.Code.Name(refused.code)]
+            return IssueError(kind, str(refused))
         svid = self.ca.issue(
             order.spiffe_id,
             ttl=order.ttl or 3600,
-            csr_public_key=request.public_key(),  # type: ignore[arg-type]
+            csr_public_key=key,  # type: ignore[arg-type]
             dns_names=order.dns_names,
         )
         return IssuedX509(svid.chain, svid.serial, svid.not_after)

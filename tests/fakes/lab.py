@@ -57,6 +57,7 @@ class Setting:
     log_level: str = "debug"
     signers: int = 1
     sync_interval: str = "200ms"
+    flags: str = "[]"  # the feature flags of both
 
 
 class Lab:
@@ -100,6 +101,7 @@ server {{
   agent_ttl = "{setting.agent_ttl}"
   ratelimit {{ attestation = false, signing = false }}
   signers = {setting.signers}
+  experimental {{ feature_flags = {setting.flags} }}
 }}
 plugins {{
   DataStore "sql" {{
@@ -120,7 +122,10 @@ agent {{
   socket_path = "{self.agent.socket}"
   trust_bundle_path = "{self.bundle_file}"
   trust_domain = "{DOMAIN}"
-  experimental {{ sync_interval = "{self.setting.sync_interval}" }}
+  experimental {{
+    sync_interval = "{self.setting.sync_interval}"
+    feature_flags = {self.setting.flags}
+  }}
 }}
 plugins {{
   NodeAttestor "join_token" {{ plugin_data {{}} }}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from finial.api.spire import types_pb2 as types
 from finial.api.spire.server import (
@@ -28,7 +29,9 @@ from finial.api.spire.server import (
 )
 from finial.runtime.rpc import OpenGate, Server, ServerTls, StatusError, TlsIdentity
 from finial.spiffe import jwt_svid
+from finial.spiffe.wit_svid import confirmation
 from tests.fakes.ca import FakeCa
+from tests.fakes.wit import FakeWit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -50,6 +53,8 @@ class Lies:
     largest_batch: int = 500
     swap_identity: str = ""  # issue this SPIFFE ID instead of the entry's
     swap_agent: str = ""  # issue this one to the agent that attests
+    swap_key: bool = False  # bind WIT-SVIDs to a key that nobody asked for
+    forge_wits: bool = False  # sign them with a key that is not the published one
     swap_own: str = ""  # present this one as the server's
     challenge: bytes = b""  # sent before a node is attested
 
@@ -78,6 +83,9 @@ class FakeServer:
         self.federated: dict[str, types.Bundle] = {}
         self.roots: list[types.X509Certificate] = [types.X509Certificate(asn1=self.ca.der)]
         self.tainted_jwt = False
+        self.wit: FakeWit | None = None  # None: WIT-SVIDs are switched off
+        self.old_wits: list[FakeWit] = []  # in the bundle, too
+        self.tainted_wits: set[str] = set()
         self.reattestable = False
         self.agent_ttl = 3600
         self.svid_ttl = 3600
@@ -181,6 +189,15 @@ class FakeServer:
             jwt_authorities=[
                 types.JWTKey(public_key=key.spki_der, key_id=key.key_id, tainted=self.tainted_jwt)
                 for key in self.ca.bundle().jwt_authorities
+            ],
+            wit_authorities=[
+                types.WITKey(
+                    public_key=each.authority.spki_der,
+                    key_id=each.key_id,
+                    tainted=each.key_id in self.tainted_wits,
+                )
+                for each in (self.wit, *self.old_wits)
+                if each is not None
             ],
             sequence_number=1,
         )
@@ -366,6 +383,39 @@ class _Svids(svid_pb2_grpc.SVIDServicer):
         return result(
             status=types.Status(code=0, message="OK"), svid=server.sign(spiffe_id, params.csr, ttl)
         )
+
+    async def BatchNewWITSVID(self, request: Any, context: Any) -> Any:
+        server = self._server
+        await server.authenticate(context, "BatchNewWITSVID")
+        if server.wit is None:
+            raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "WIT functionality is disabled")
+        if len(request.params) > server.lies.largest_batch:
+            raise StatusError(grpc.StatusCode.RESOURCE_EXHAUSTED, "exceeds burst size")
+        results = [self._issue_wit(server.wit, params) for params in request.params]
+        return svid_pb2.BatchNewWITSVIDResponse(results=results)
+
+    def _issue_wit(self, wit: FakeWit, params: svid_pb2.NewWITSVIDParams) -> Any:
+        server = self._server
+        result = svid_pb2.BatchNewWITSVIDResponse.Result
+        entry = server.entries.get(params.entry_id)
+        if entry is None:
+            return result(status=types.Status(code=5, message="entry not found or not authorized"))
+        number = server.issued[f"wit {entry.id}"] = server.issued[f"wit {entry.id}"] + 1
+        now = int(server.clock.time())
+        ttl = entry.x509_svid_ttl or server.svid_ttl
+        key = load_der_public_key(params.public_key)
+        if server.lies.swap_key:
+            key = FakeWit().workload_key.public_key()
+        token = wit.token(
+            key=FakeWit().key if server.lies.forge_wits else None,
+            sub=server.lies.swap_identity or f"spiffe://{server.td}{entry.spiffe_id.path}",
+            iat=now,
+            exp=now + ttl,
+            jti=f"{entry.id}-{number}",
+            cnf=confirmation(key, params.signing_algorithm),
+        )
+        svid = types.WITSVID(token=token, id=entry.spiffe_id, issued_at=now, expires_at=now + ttl)
+        return result(status=types.Status(code=0, message="OK"), svid=svid)
 
     async def NewJWTSVID(self, request: Any, context: Any) -> Any:
         server = self._server

@@ -70,7 +70,12 @@ class ApiLab:
     """One server; `open_lab` makes it. Everything runs on `clock`."""
 
     def __init__(
-        self, folder: Path, *, limits: RateLimitSettings, jwt_enabled: bool = True
+        self,
+        folder: Path,
+        *,
+        limits: RateLimitSettings,
+        jwt_enabled: bool = True,
+        wit_enabled: bool = True,
     ) -> None:
         self.folder = folder
         self.clock = FakeClock()
@@ -85,6 +90,7 @@ class ApiLab:
         self.api: Api
         self._limits = limits
         self._jwt_enabled = jwt_enabled
+        self._wit_enabled = wit_enabled
         self._held = AsyncExitStack()
 
     async def start(self) -> None:
@@ -123,6 +129,7 @@ class ApiLab:
             limits=self._limits,
             admin_ids=frozenset({ADMIN_ID}),
             jwt_enabled=self._jwt_enabled,
+            wit_enabled=self._wit_enabled,
         )
 
     async def _listen(self) -> None:
@@ -184,10 +191,14 @@ async def attest_with(
 
 @asynccontextmanager
 async def open_lab(
-    folder: Path, *, limits: RateLimitSettings = OFF, jwt_enabled: bool = True
+    folder: Path,
+    *,
+    limits: RateLimitSettings = OFF,
+    jwt_enabled: bool = True,
+    wit_enabled: bool = True,
 ) -> AsyncIterator[ApiLab]:
     """A running server in `folder`."""
-    lab = ApiLab(folder, limits=limits, jwt_enabled=jwt_enabled)
+    lab = ApiLab(folder, limits=limits, jwt_enabled=jwt_enabled, wit_enabled=wit_enabled)
     try:
         await lab.start()
         yield lab

@@ -20,7 +20,7 @@ DOMAIN = TrustDomain.parse("example.org")
 SERVER_ID = SpiffeId.of(DOMAIN, "/spire/server")
 
 
-def config_in(folder: Path, *, key_manager: str = "disk") -> ServerConfig:
+def config_in(folder: Path, *, key_manager: str = "disk", experimental: str = "") -> ServerConfig:
     """SPIRE's own configuration language, for a server that lives in `folder`."""
     keys = f'keys_path = "{folder}/data/keys.json"' if key_manager == "disk" else ""
     text = f"""
@@ -32,6 +32,7 @@ def config_in(folder: Path, *, key_manager: str = "disk") -> ServerConfig:
       data_dir = "{folder}/data"
       ratelimit {{ attestation = false, signing = false }}
       signers = 1
+      experimental {{ {experimental} }}
     }}
     plugins {{
       DataStore "sql" {{

@@ -30,3 +30,12 @@ async def pass_time(clock: FakeClock, seconds: float, step: float = 2.0) -> None
         seconds -= step
         for _ in range(3):
             await asyncio.sleep(0.0005)
+        async with asyncio.timeout(PATIENCE):
+            while _threads_work():  # noqa: ASYNC110  # nothing tells when a pool has come to rest
+                await asyncio.sleep(0.0005)
+
+
+def _threads_work() -> bool:
+    """Whether a call of `asyncio.to_thread` is under way: fake time must not outrun a disk."""
+    pool = getattr(asyncio.get_running_loop(), "_default_executor", None)
+    return pool is not None and pool._idle_semaphore._value < len(pool._threads)

@@ -16,6 +16,7 @@ from finial.api.workload import workload_pb2_grpc as pb_grpc
 from tests.fakes.ca import FakeCa
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
 JWKS = json.dumps({"keys": []}).encode()
@@ -23,7 +24,11 @@ JWKS = json.dumps({"keys": []}).encode()
 
 @dataclass
 class FakeWorkloadApi:
-    """`ids` are SPIFFE ID and hint; `refusal` is what every call fails with."""
+    """`ids` are SPIFFE ID and hint; `refusal` is what every call fails with.
+
+    `answers` are given instead of the honest ones, by method. With `lasting`, streams of X509-SVIDs
+    are open until it is set.
+    """
 
     ca: FakeCa = field(default_factory=FakeCa)
     other: FakeCa = field(default_factory=lambda: FakeCa("other.org"))
@@ -34,6 +39,8 @@ class FakeWorkloadApi:
     refusal: tuple[grpc.StatusCode, str] | None = None
     requests: list[Any] = field(default_factory=list)
     updates: int = 1
+    answers: dict[str, list[Any]] = field(default_factory=dict)
+    lasting: threading.Event | None = None
 
     def add_to(self, server: grpc.Server) -> None:
         """Register the services."""
@@ -42,7 +49,8 @@ class FakeWorkloadApi:
 
     def seen(self, request: Any, context: Any) -> None:
         """Keep the request; refuse it without the header, or when a test says so."""
-        assert ("workload.spiffe.io", "true") in list(context.invocation_metadata())
+        if ("workload.spiffe.io", "true") not in list(context.invocation_metadata()):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "security header missing from request")
         self.requests.append(request)
         if self.refusal:
             context.abort(*self.refusal)
@@ -73,18 +81,26 @@ class _Workload(pb_grpc.SpiffeWorkloadAPIServicer):
 
     def FetchX509SVID(self, request: Any, context: Any) -> Iterator[pb.X509SVIDResponse]:
         self.api.seen(request, context)
-        for _ in range(self.api.updates):
-            yield self.api.x509()
+        lasting = self.api.lasting
+        honest = (self.api.x509() for _ in range(self.api.updates))
+        yield from self.api.answers.get("FetchX509SVID", honest)
+        if lasting is not None:
+            context.add_callback(lasting.set)
+            lasting.wait()
 
     def FetchJWTBundles(self, request: Any, context: Any) -> Iterator[pb.JWTBundlesResponse]:
         self.api.seen(request, context)
-        yield pb.JWTBundlesResponse(bundles={"spiffe://example.org": JWKS})
+        honest = pb.JWTBundlesResponse(bundles={"spiffe://example.org": JWKS})
+        yield from self.api.answers.get("FetchJWTBundles", [honest])
 
     def FetchJWTSVID(self, request: Any, context: Any) -> pb.JWTSVIDResponse:
         self.api.seen(request, context)
-        return pb.JWTSVIDResponse(
+        honest = pb.JWTSVIDResponse(
             svids=[pb.JWTSVID(spiffe_id=uri, svid="a.b.c", hint=hint) for uri, hint in self.api.ids]
         )
+        (answer,) = self.api.answers.get("FetchJWTSVID", [honest])
+        assert isinstance(answer, pb.JWTSVIDResponse)
+        return answer
 
     def ValidateJWTSVID(self, request: Any, context: Any) -> pb.ValidateJWTSVIDResponse:
         self.api.seen(request, context)
@@ -92,7 +108,10 @@ class _Workload(pb_grpc.SpiffeWorkloadAPIServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "token has expired")
         claims = Struct()
         claims.update({"sub": self.api.ids[0][0], "aud": [request.audience], "exp": 1800000000})
-        return pb.ValidateJWTSVIDResponse(spiffe_id=self.api.ids[0][0], claims=claims)
+        honest = pb.ValidateJWTSVIDResponse(spiffe_id=self.api.ids[0][0], claims=claims)
+        (answer,) = self.api.answers.get("ValidateJWTSVID", [honest])
+        assert isinstance(answer, pb.ValidateJWTSVIDResponse)
+        return answer
 
 
 class _Health(health_pb2_grpc.HealthServicer):

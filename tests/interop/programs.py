@@ -48,7 +48,7 @@ def spire() -> Family:
     return Family("spire", (str(server),), (str(agent),))
 
 
-async def run(*command: str, stdin: str = "") -> Outcome:
+async def run(*command: str, stdin: str = "", **variables: str) -> Outcome:
     """Run a command to its end, in English and in UTC, with no socket named by the environment."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("SPI")}
     process = await asyncio.create_subprocess_exec(
@@ -56,7 +56,7 @@ async def run(*command: str, stdin: str = "") -> Outcome:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=env | {"LC_ALL": "C.UTF-8", "TZ": "UTC"},
+        env=env | {"LC_ALL": "C.UTF-8", "TZ": "UTC"} | variables,
     )
     try:
         async with asyncio.timeout(PATIENCE):

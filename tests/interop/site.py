@@ -32,7 +32,10 @@ server {{
   agent_ttl = "{agent_ttl}"
   ca_ttl = "{ca_ttl}"
   ratelimit {{ attestation = false, signing = false }}
-  experimental {{ cache_reload_interval = "1s" }}
+  experimental {{
+    cache_reload_interval = "1s"
+    feature_flags = {flags}
+  }}
 }}
 plugins {{
   DataStore "sql" {{
@@ -54,7 +57,10 @@ agent {{
   socket_path = "{folder}/agent.sock"
   trust_bundle_path = "{folder}/bundle.pem"
   trust_domain = "{domain}"
-  experimental {{ sync_interval = "1s" }}
+  experimental {{
+    sync_interval = "1s"
+    feature_flags = {flags}
+  }}
 }}
 plugins {{
   NodeAttestor "join_token" {{ plugin_data {{}} }}
@@ -130,22 +136,23 @@ class Site:
         ttl: str = "1h",
         agent_ttl: str = "1h",
         ca_ttl: str = "24h",
+        flags: str = "[]",
     ) -> None:
         self.folder = folder
         self.server_family, self.agent_family = server, agent
         self.agent_id = ""
-        self._write_files(ttl=ttl, agent_ttl=agent_ttl, ca_ttl=ca_ttl)
+        self._write_files(ttl=ttl, agent_ttl=agent_ttl, ca_ttl=ca_ttl, flags=flags)
         command = (*server.server, "run", "-config", str(folder / "server.conf"))
         self.server = Daemon(folder / "server.log", *command)
         command = (*agent.agent, "run", "-config", str(folder / "agent.conf"))
         self.agent = Daemon(folder / "agent.log", *command)
 
-    def _write_files(self, **lifetimes: str) -> None:
+    def _write_files(self, **settings: str) -> None:
         for name in ("server", "agent"):
             (self.folder / name).mkdir(parents=True)
         values = {"folder": self.folder, "port": free_port(), "domain": DOMAIN}
-        (self.folder / "server.conf").write_text(SERVER_CONF.format(**values, **lifetimes))
-        (self.folder / "agent.conf").write_text(AGENT_CONF.format(**values))
+        (self.folder / "server.conf").write_text(SERVER_CONF.format(**values, **settings))
+        (self.folder / "agent.conf").write_text(AGENT_CONF.format(**values, **settings))
 
     @property
     def socket(self) -> Path:

@@ -115,6 +115,7 @@ def test_our_own_keys_have_safe_defaults() -> None:
     server = config(LEAST).server
     assert (server.socket_mode, server.socket_group) == (0o600, None)
     assert server.signers == min(64, len(os.sched_getaffinity(0)))
+    assert (server.connections_per_uid, server.connections_per_address) == (5000, 2000)
 
 
 def test_some_defaults_follow_other_keys() -> None:
@@ -182,6 +183,8 @@ def test_missing_keys_are_told_in_spires_words() -> None:
         ('ca_subject { country = ["USA"] }', '"USA" is no country; use two letters'),
         (f'ca_subject {{ organization = ["{"x" * 65}"] }}', "is too long; use 64 bytes at most"),
         ("signers = 0", "must be a number of processes from 1 to 64, not 0"),
+        ("connections_per_uid = 0", "must be a number from 1 to 1000000, not 0"),
+        ("connections_per_address = 0", "must be a number from 1 to 1000000, not 0"),
         ('socket_mode = "0777"', "must open the socket to its owner and at most to its group"),
         ("federation { bundle_endpoint { port = 8443 } }", "is not served by Finial"),
         ('proxy_protocol_trusted_cidrs = ["10.0.0.0/8"]', "is not served by Finial"),
@@ -190,9 +193,12 @@ def test_missing_keys_are_told_in_spires_words() -> None:
         ("profiling_enabled = true", "is not served by Finial"),
         ("experimental { require_pq_kem = true }", "is not served by Finial"),
         ("experimental { agent_spiffe_id_as_selector = true }", "is not served by Finial"),
-        ('experimental { feature_flags = ["x"] }', "is not served by Finial"),
-        ('experimental { wit_key_type = "ec-p256" }', "is not served by Finial"),
-        ('experimental { wit_issuer = "x" }', "is not served by Finial"),
+        ('experimental { feature_flags = ["x", "a"] }', "unknown feature flag(s): [a x]"),
+        ('experimental { feature_flags = "wit-svid" }', "must be a list"),
+        ("experimental { feature_flags = [true] }", "must be a text"),
+        ('experimental { wit_key_type = "x" }', 'error parsing wit_key_type: key type "x"'),
+        ('experimental { wit_issuer = "https://x.org" }', "is an https URL"),
+        ('experimental { wit_issuer = "HTTPS://x.org" }', "is an https URL"),
         (
             'experimental { auth_opa_policy_engine { local { rego_path = "x" } } }',
             "is not served by Finial",
@@ -242,6 +248,32 @@ def test_a_key_that_is_safe_to_leave_is_warned_of(line: str, key: str) -> None:
 )
 def test_a_key_that_asks_for_what_is_done_anyway_is_fine(line: str) -> None:
     assert config(f"{LEAST}\n {line}").warnings == ()
+
+
+def test_wit_svids_are_off_until_they_are_named() -> None:
+    assert not config(LEAST).server.experimental.wit_enabled
+    settings = config(
+        f"""{LEAST}
+        experimental {{
+          feature_flags = ["wit-svid"]
+          wit_key_type = "rsa-2048"
+          wit_issuer = "spiffe://example.org"
+        }}"""
+    )
+    assert settings.warnings == ()
+    experimental = settings.server.experimental
+    assert experimental.wit_enabled
+    assert (experimental.wit_key_type, experimental.wit_issuer) == (
+        "rsa-2048",
+        "spiffe://example.org",
+    )
+
+
+@pytest.mark.parametrize("line", ['wit_key_type = "ec-p256"', 'wit_issuer = "x"'])
+def test_settings_of_wit_svids_that_are_off_are_warned_of(line: str) -> None:
+    [warning] = config(f"{LEAST}\n experimental {{ {line} }}").warnings
+    assert warning.key == f"server.experimental.{line.split(maxsplit=1)[0]}"
+    assert warning.message == "has no effect: WIT-SVIDs are off"
 
 
 def test_lifetimes_that_an_authority_cannot_cover_are_warned_of() -> None:

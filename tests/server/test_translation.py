@@ -10,6 +10,7 @@ import pytest
 
 from finial.attestors.node.interface import ServerHost
 from finial.server import translation
+from finial.server.authority import AuthoritySettings
 from finial.server.config import ServerConfig
 from finial.server.signer.model import KeyType
 from tests.fakes.clock import FakeClock
@@ -42,6 +43,24 @@ def test_key_types_are_those_of_the_configuration(tmp_path: Path) -> None:
     settings = translation.authority_settings(config.server)
     assert settings.x509_key_type is KeyType.RSA_2048
     assert settings.jwt_key_type is KeyType.EC_P384
+
+
+def test_wit_svids_have_a_key_type_only_where_they_are_on(tmp_path: Path) -> None:
+    def settings(experimental: str) -> AuthoritySettings:
+        config = config_in(tmp_path, experimental=experimental)
+        named = config.server.model_copy(update={"ca_key_type": "ec-p384"})
+        return translation.authority_settings(named)
+
+    on = 'feature_flags = ["wit-svid"]'
+    assert settings("").wit_key_type is None
+    assert settings('wit_key_type = "rsa-4096"').wit_key_type is None
+    assert settings(on).wit_key_type is KeyType.EC_P384
+    assert settings(f'{on}, wit_key_type = "rsa-4096"').wit_key_type is KeyType.RSA_4096
+
+
+def test_the_signers_know_the_issuer_of_wit_svids(tmp_path: Path) -> None:
+    config = config_in(tmp_path, experimental='wit_issuer = "spiffe://example.org"')
+    assert translation.signer_settings(config).to_message().policy.wit_issuer == DOMAIN.id.uri
 
 
 def test_the_configured_attestors_are_made(tmp_path: Path) -> None:

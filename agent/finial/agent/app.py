@@ -35,8 +35,9 @@ from finial.runtime.clock import SystemClock
 from finial.runtime.health import Health
 from finial.runtime.logging import log
 from finial.runtime.observe import Observer
+from finial.runtime.reflection import add_reflection
 from finial.runtime.rpc import Limits, Server
-from finial.runtime.tasks import run_tasks
+from finial.runtime.tasks import TaskGroup
 from finial.spiffe.trust_domain import TrustDomain
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ PUBLIC_FOLDER_MODE = 0o755
 PUBLIC_SOCKET_MODE = 0o777  # who may have what is decided by attestation, not by the file
 
 # Workloads keep their streams open for ever: waiting for them to end would only delay a restart.
-_LIMITS = Limits(drain_grace=0.5)
+_DRAIN_GRACE = 0.5
 
 
 async def run(config: AgentConfig, *, clock: Clock | None = None) -> None:
@@ -74,10 +75,14 @@ async def _run(config: AgentConfig, clock: Clock) -> None:
         TrustDomain.parse(str(settings.trust_domain)),
         x509_limit=settings.x509_svid_cache_max_size,
         bundles_for_all=settings.allow_unauthenticated_verifiers,
+        with_wits=settings.experimental.wit_enabled,
     )
     engine = _engine(config, workloads, readiness, clock)
     server = Server(
-        clock=clock, gate=WorkloadGate(Observer(logger)), limits=_LIMITS, name="workload"
+        clock=clock,
+        gate=WorkloadGate(Observer(logger)),
+        limits=Limits(drain_grace=_DRAIN_GRACE, connections_per_uid=settings.connections_per_uid),
+        name="workload",
     )
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(health), server)
     if not settings.disable_workload_api:
@@ -90,10 +95,14 @@ async def _run(config: AgentConfig, clock: Clock) -> None:
             allowed_foreign_claims=settings.allowed_foreign_jwt_claims,
         )
         workload_pb2_grpc.add_SpiffeWorkloadAPIServicer_to_server(api, server)
+    add_reflection(server, server.methods.services)
     durable.make_folder(settings.socket_path.parent, PUBLIC_FOLDER_MODE)
     await server.listen_unix(settings.socket_path, mode=PUBLIC_SOCKET_MODE)
     log(logger, logging.INFO, "serving the Workload API", socket=str(settings.socket_path))
-    await run_tasks(server=server.serve(), sync=engine.run())
+    async with TaskGroup() as behind:
+        behind.start("sync", engine.run())
+        # Drains before what answers its calls is stopped.
+        await server.serve()
 
 
 def _engine(

@@ -32,13 +32,15 @@ class CallInfo(NamedTuple):
     """One call, as far as it is known when it starts.
 
     `caller` is turned into text only when it is printed. `kind` is what the caller was taken
-    for: local, admin, agent, downstream, workload ... or empty.
+    for: local, admin, agent, downstream, workload ... or empty. `peer` is where it calls from, when
+    `caller` does not say so.
     """
 
     correlation_id: str
     method: str
     caller: object
     kind: str = ""
+    peer: str = ""
 
 
 class CallObserver(Protocol):
@@ -99,6 +101,8 @@ def _call_fields(
         "code": code.name,
         "ms": round(seconds * 1000, 3),
     }
+    if call.peer:
+        fields["peer"] = call.peer
     if message:
         fields["error"] = message
     return fields

@@ -132,6 +132,7 @@ async def _run(
         limits=translation.rate_limits(settings),
         admin_ids=frozenset(settings.admin_ids),
         jwt_enabled=not settings.disable_jwt_svids,
+        wit_enabled=settings.experimental.wit_enabled,
     )
     await reader.load()
     async with TaskGroup() as behind:
@@ -154,12 +155,20 @@ async def _serve(
     listening: Listening | None,
 ) -> None:
     """Open the sockets and serve until cancelled, then let calls end."""
-    local = Server(clock=parts.clock, gate=api.gate, name="admin")
+    local = Server(
+        clock=parts.clock,
+        gate=api.gate,
+        limits=Limits(connections_per_uid=settings.connections_per_uid),
+        name="admin",
+    )
     api.serve_on(local, local=True)
     remote = Server(
         clock=parts.clock,
         gate=api.gate,
-        limits=Limits(connection_age=CONNECTION_AGE),
+        limits=Limits(
+            connection_age=CONNECTION_AGE,
+            connections_per_address=settings.connections_per_address,
+        ),
         name="server",
     )
     api.serve_on(remote, local=False)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from finial.server.datastore.bundles import BundleStore
 from finial.server.registry.feed import FeedReader
-from finial.spiffe.bundle import JwtAuthority, X509Authority
+from finial.spiffe.bundle import JwtAuthority, WitAuthority, X509Authority
 from finial.spiffe.trust_domain import TrustDomain
 
 
@@ -17,13 +17,18 @@ class PublishedAuthorities:
         self._reader = reader
 
     async def append(
-        self, x509: Sequence[X509Authority] = (), jwt: Sequence[JwtAuthority] = ()
+        self,
+        x509: Sequence[X509Authority] = (),
+        jwt: Sequence[JwtAuthority] = (),
+        wit: Sequence[WitAuthority] = (),
     ) -> None:
         """Adds authorities; those that are in it already change nothing."""
-        await self._store.append(self._own, x509, jwt)
+        await self._store.append(self._own, x509, jwt, wit)
         await self._reader.caught_up()
 
-    async def remove(self, x509: Sequence[str] = (), jwt: Sequence[str] = ()) -> None:
+    async def remove(
+        self, x509: Sequence[str] = (), jwt: Sequence[str] = (), wit: Sequence[str] = ()
+    ) -> None:
         """Takes authorities out, X.509 ones by subject key identifier in lower case hex."""
-        await self._store.remove(self._own, x509, jwt)
+        await self._store.remove(self._own, x509, jwt, wit)
         await self._reader.caught_up()

@@ -28,6 +28,7 @@ def signer_settings(config: ServerConfig) -> SignerSettings:
         max_jwt_ttl=longest,
         max_authority_ttl=longest,
         jwt_issuer=settings.jwt_issuer,
+        wit_issuer=settings.experimental.wit_issuer,
         ca_subject=CaSubject(
             country=settings.ca_subject.country,
             organization=settings.ca_subject.organization,
@@ -42,7 +43,15 @@ def authority_settings(settings: ServerSettings) -> AuthoritySettings:
         ttl=int(settings.ca_ttl),
         x509_key_type=KeyType(settings.ca_key_type),
         jwt_key_type=KeyType(settings.jwt_key_type),
+        wit_key_type=_wit_key_type(settings),
     )
+
+
+def _wit_key_type(settings: ServerSettings) -> KeyType | None:
+    experimental = settings.experimental
+    if not experimental.wit_enabled:
+        return None
+    return KeyType(experimental.wit_key_type or settings.ca_key_type)
 
 
 def lifetimes(settings: ServerSettings) -> Lifetimes:

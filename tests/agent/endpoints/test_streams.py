@@ -71,7 +71,7 @@ class Lab:
         stream: Any = peer
         view = self.cache.view(ROOT)
         TopicStream(
-            workloads=self.cache, fan_out=self.fan_out, view=view, topic=topic, stream=stream
+            told_by=self.cache, fan_out=self.fan_out, view=view, topic=topic, stream=stream
         ).open()
         return peer
 

@@ -1,11 +1,13 @@
+import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import jwt as pyjwt
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
 from finial.server.cli.x509_mint import key_and_csr
 from finial.spiffe import SpiffeId
@@ -15,6 +17,7 @@ from tests.fakes.program import Outcome
 Run = Callable[..., Outcome]
 X509 = "x509 mint -spiffeID spiffe://example.org/m"
 JWT = "jwt mint -spiffeID spiffe://example.org/m -audience a"
+WIT = "wit mint -spiffeID spiffe://example.org/m"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,20 @@ JWT = "jwt mint -spiffeID spiffe://example.org/m -audience a"
             f"{JWT} -write /no/such",
             "unable to write token: open /no/such: no such file or directory",
         ),
+        ("wit mint", "spiffeID must be specified"),
+        (f"{WIT} -signingAlgorithm HS256", "unsupported signing algorithm: HS256"),
+        (
+            f"{WIT} -keyType rsa-2048",
+            "unsupported key type 'rsa-2048' for 'ES256' signing algorithm",
+        ),
+        (
+            f"{WIT} -keyType x -signingAlgorithm PS256",
+            "unsupported key type 'x' for signing algorithm 'PS256'",
+        ),
+        (
+            f"{WIT} -write /no/such",
+            "unable to write token: open /no/such/token: no such file or directory",
+        ),
     ],
 )
 def test_minting_refuses_what_it_cannot_do(run: Run, line: str, complaint: str) -> None:
@@ -42,7 +59,10 @@ def test_minting_refuses_what_it_cannot_do(run: Run, line: str, complaint: str) 
     assert outcome.err.startswith(f"Error: {complaint}")
 
 
-@pytest.mark.parametrize(("line", "method"), [(X509, "MintX509SVID"), (JWT, "MintJWTSVID")])
+@pytest.mark.parametrize(
+    ("line", "method"),
+    [(X509, "MintX509SVID"), (JWT, "MintJWTSVID"), (WIT, "MintWITSVID")],
+)
 def test_a_refusal_is_told_with_what_was_tried(
     run: Run, api: FakeAdminApi, line: str, method: str
 ) -> None:
@@ -113,7 +133,46 @@ def test_audiences_and_ttl_reach_the_server(run: Run, api: FakeAdminApi) -> None
     assert api.requests[0].ttl == 2
 
 
-@pytest.mark.parametrize(("line", "kind"), [(X509, "X509-SVID"), (JWT, "JWT-SVID")])
+@pytest.mark.parametrize(
+    ("flags", "key_type", "size"),
+    [
+        ("", ec.EllipticCurvePublicKey, 256),
+        ("-keyType ec-p384 -signingAlgorithm ES384", ec.EllipticCurvePublicKey, 384),
+        ("-keyType rsa-2048 -signingAlgorithm PS256", rsa.RSAPublicKey, 2048),
+    ],
+)
+def test_the_private_key_that_is_printed_is_that_of_the_request(
+    run: Run, api: FakeAdminApi, flags: str, key_type: type, size: int
+) -> None:
+    token, printed = run(f"{WIT} {flags}").out.splitlines()
+    asked = load_der_public_key(api.requests[0].public_key)
+    assert token == "the.wit.svid"
+    assert isinstance(asked, key_type)
+    assert asked.key_size == size  # type: ignore[union-attr]
+    key = pyjwt.PyJWK({**json.loads(printed), "alg": api.requests[0].signing_algorithm}).key
+    assert key.public_key() == asked
+
+
+def test_a_wit_svid_in_json_has_spires_members_in_spires_order(run: Run) -> None:
+    found = run(f"{WIT} -output json").json
+    assert list(found) == ["private_key", "svid"]
+    assert list(found["svid"]) == ["token", "id", "expires_at", "issued_at"]
+    assert found["svid"]["id"] == {"trust_domain": "example.org", "path": "/m"}
+    assert json.loads(found["private_key"])["kty"] == "EC"
+
+
+def test_a_wit_svid_is_written_to_two_files_for_the_owner_alone(run: Run, tmp_path: Path) -> None:
+    assert run(f"{WIT} -write {tmp_path}").out == (
+        f"WIT-SVID written to {tmp_path}/token\nPrivate key written to {tmp_path}/key\n"
+    )
+    assert (tmp_path / "token").read_text() == "the.wit.svid"
+    assert "d" in json.loads((tmp_path / "key").read_text())
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"), [(X509, "X509-SVID"), (JWT, "JWT-SVID"), (WIT, "WIT-SVID")]
+)
 def test_a_cut_lifetime_is_warned_of_and_a_granted_one_is_not(
     run: Run, line: str, kind: str
 ) -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from finial.server.datastore.bundles import BundleStore
 from finial.server.datastore.database import Database
-from finial.server.registry.errors import NotFound
-from finial.spiffe.bundle import Bundle, JwtAuthority
+from finial.server.registry.errors import KeyIdTaken, NotFound
+from finial.spiffe.bundle import Bundle, JwtAuthority, WitAuthority
 from finial.spiffe.trust_domain import TrustDomain
 from tests.fakes.ca import FakeCa
 from tests.server.registry.examples import DOMAIN
@@ -42,6 +42,37 @@ async def test_an_authority_that_is_there_already_changes_nothing(
     assert database.revision == revision
     more = await store.append(DOMAIN, FakeCa().bundle().x509_authorities)
     assert (more.sequence, len(more.x509_authorities)) == (2, 2)
+
+
+def wit_key(name: str) -> WitAuthority:
+    return WitAuthority.from_spki(name, key(name, None).spki_der)
+
+
+async def test_wit_authorities_come_and_go_by_key_id(store: BundleStore) -> None:
+    await store.append(DOMAIN, FakeCa().bundle().x509_authorities, [key("j", None)])
+    await store.append(DOMAIN, wit_authorities=[wit_key("a"), wit_key("b")])
+    left = await store.remove(DOMAIN, wit_ids=["a", "j"])
+    assert [each.key_id for each in left.wit_authorities] == ["b"]
+    assert [each.key_id for each in left.jwt_authorities] == ["j"]
+    assert await store.get(DOMAIN) == left
+
+
+async def test_no_key_id_serves_a_jwt_and_a_wit_key(store: BundleStore) -> None:
+    made = await store.append(DOMAIN, (), [key("j", None)], [wit_key("w")])
+    for jwt, wit in (([], [wit_key("j")]), ([key("w", None)], []), ([key("n", 0)], [wit_key("n")])):
+        with pytest.raises(KeyIdTaken):
+            await store.append(DOMAIN, (), jwt, wit)
+    assert await store.get(DOMAIN) == made
+
+
+async def test_a_bundle_that_broke_that_rule_before_still_takes_other_keys(
+    store: BundleStore,
+) -> None:
+    await store.put(
+        Bundle(DOMAIN, jwt_authorities=(key("j", None),), wit_authorities=(wit_key("j"),))
+    )
+    made = await store.append(DOMAIN, (), [key("j", None), key("new", None)])
+    assert [each.key_id for each in made.jwt_authorities] == ["j", "new"]
 
 
 async def test_a_bundle_is_put_as_it_is_with_its_own_sequence(store: BundleStore) -> None:

@@ -8,6 +8,7 @@ import pytest
 from finial.runtime.observe import Observer
 from finial.server.authority import AuthorityManager, AuthoritySettings
 from finial.server.issuance import Issuer, Lifetimes
+from finial.server.signer.model import KeyType
 from tests.fakes.authority import FakeIssuedRecords, FakeJournals, FakeOwnBundle
 from tests.fakes.clock import FakeClock
 from tests.fakes.signers import FakeSigners
@@ -30,7 +31,7 @@ async def world() -> World:
     bundle, journals = FakeOwnBundle(), FakeJournals()
     observer = Observer(logging.getLogger("finial.test"))
     authorities = AuthorityManager(
-        AuthoritySettings(),
+        AuthoritySettings(wit_key_type=KeyType.EC_P384),
         clock=clock,
         signers=signers,
         bundle=bundle,

@@ -43,6 +43,17 @@ def test_without_the_certificates_own_end_the_records_counts() -> None:
     assert check_agent(RENEWED, "12", 1_800_007_201) is AgentVerdict.EXPIRED
 
 
+def test_a_certificate_is_good_up_to_its_very_end() -> None:
+    assert check_agent(RENEWED, "11", NOW, NOW) is AgentVerdict.OK
+    assert check_agent(RENEWED, "11", 1_800_003_600) is AgentVerdict.OK
+    assert check_agent(RENEWED, "12", 1_800_007_200) is AgentVerdict.PROMOTE
+
+
+@pytest.mark.parametrize("serial", ["0", "10", "110", "13", "9", "011", "11 ", "-11"])
+def test_a_serial_is_compared_as_it_stands(serial: str) -> None:
+    assert check_agent(RENEWED, serial, NOW) is AgentVerdict.NOT_ACTIVE
+
+
 def test_only_ok_and_promote_are_good() -> None:
     assert {verdict for verdict in AgentVerdict if verdict.good} == {
         AgentVerdict.OK,

@@ -1,6 +1,7 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,8 @@ async def test_a_reader_behind_the_retention_resynchronises_in_full(
     await late.load()
     unchanged = late.entries.get(second.id)
     late.entries.view(NODE)
+    told: list[frozenset[str] | None] = []
+    late.subscribe(told.append)
     await EntryStore(database).delete_many([first.id])
     await AgentStore(database).delete(NODE)
     (third,) = await create(database, "c")
@@ -116,7 +119,36 @@ async def test_a_reader_behind_the_retention_resynchronises_in_full(
     assert late.entries.get(second.id) is unchanged
     assert late.agents.get(NODE) is None
     assert not late.entries._views
+    assert told[0] is None  # anybody may have lost anything
     running.cancel()
+
+
+async def test_listeners_are_told_whose_rights_a_change_can_have_lessened(
+    database: Database, reader: FeedReader
+) -> None:
+    told: list[frozenset[str] | None] = []
+    reader.subscribe(told.append)
+    entries, agents = EntryStore(database), AgentStore(database)
+
+    async def after(change: Awaitable[object]) -> set[str] | None:
+        told.clear()
+        await change
+        await reader.caught_up()
+        (concerned,) = told
+        return None if concerned is None else set(concerned)
+
+    wanted = [entry("plain"), replace(entry("a"), admin=True), replace(entry("d"), downstream=True)]
+    assert await after(entries.create_many(wanted)) == set()
+    by_name = {each.spiffe_id.path: each for each in reader.entries}
+    assert await after(entries.delete_many([by_name["/plain"].id])) == set()
+    demoted = replace(by_name["/a"], admin=False)
+    assert await after(entries.update_many([(demoted, None)])) == {demoted.spiffe_id.uri}
+    gone = by_name["/d"]
+    assert await after(entries.delete_many([gone.id])) == {gone.spiffe_id.uri}
+    assert await after(agents.upsert_attested(agent())) == {NODE.uri}
+    assert await after(agents.ban(NODE)) == {NODE.uri}
+    assert await after(agents.delete(NODE)) == {NODE.uri}
+    assert await after(BundleStore(database).put(Bundle(DOMAIN))) is None
 
 
 async def test_a_change_wakes_whoever_waits_for_one(database: Database, reader: FeedReader) -> None:

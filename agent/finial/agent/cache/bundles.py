@@ -24,6 +24,7 @@ class EncodedBundle:
     federated_part: bytes
     x509_part: bytes
     jwt_part: bytes
+    wit_part: bytes
 
     @classmethod
     def of(cls, bundle: Bundle) -> EncodedBundle:
@@ -33,6 +34,7 @@ class EncodedBundle:
             federated_part=encoding.federated_part(bundle),
             x509_part=encoding.x509_bundle_part(bundle),
             jwt_part=encoding.jwt_bundle_part(bundle),
+            wit_part=encoding.wit_bundle_part(bundle),
         )
 
 
@@ -83,3 +85,8 @@ def tainted_key_ids(bundle: Bundle) -> frozenset[bytes]:
 def tainted_jwt_key_ids(bundle: Bundle) -> frozenset[str]:
     """Return the key ids of the bundle's tainted JWT authorities."""
     return frozenset(key.key_id for key in bundle.jwt_authorities if key.tainted)
+
+
+def tainted_wit_key_ids(bundle: Bundle) -> frozenset[str]:
+    """Return the key ids of the bundle's tainted WIT authorities."""
+    return frozenset(key.key_id for key in bundle.wit_authorities if key.tainted)

@@ -13,6 +13,7 @@ from finial.api.workload import workload_pb2 as pb
 
 if TYPE_CHECKING:
     from finial.spiffe.bundle import Bundle
+    from finial.spiffe.spiffe_id import SpiffeId
     from finial.spiffe.x509_svid import X509Svid
 
 
@@ -48,6 +49,18 @@ def jwt_bundle_part(bundle: Bundle) -> bytes:
     """Return a JWTBundlesResponse with one bundle as a JWK Set."""
     message = pb.JWTBundlesResponse(bundles={_key(bundle): bundle.jwt_jwks()})
     return message.SerializeToString()
+
+
+def wit_bundle_part(bundle: Bundle) -> bytes:
+    """Return a WITBundlesResponse with one bundle as a JWK Set."""
+    message = pb.WITBundlesResponse(bundles={_key(bundle): bundle.wit_jwks().decode()})
+    return message.SerializeToString()
+
+
+def wit_svid_part(spiffe_id: SpiffeId, token: str, key_jwk: str, hint: str) -> bytes:
+    """Return a WITSVIDResponse with one SVID; its key is a private JWK as text."""
+    svid = pb.WITSVID(spiffe_id=spiffe_id.uri, wit_svid=token, wit_svid_key=key_jwk, hint=hint)
+    return pb.WITSVIDResponse(svids=[svid]).SerializeToString()
 
 
 def _key(bundle: Bundle) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from finial.agent.cache.entries import Entry
     from finial.attestors.selector import Selector
+    from finial.spiffe.spiffe_id import SpiffeId
 
 
 class Topic(Enum):
@@ -22,6 +23,26 @@ class Topic(Enum):
     X509_SVID = auto()
     X509_BUNDLES = auto()
     JWT_BUNDLES = auto()
+    WIT_BUNDLES = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class WitTopic:
+    """The WIT-SVIDs of a view: of all its identities, or of the one SPIFFE ID.
+
+    There is an outcome only while somebody listens: nothing is ordered that nobody asks for.
+    """
+
+    spiffe_id: SpiffeId | None = None
+
+    def of(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """Those of the entries that are asked for, in their order."""
+        if self.spiffe_id is None:
+            return entries
+        return tuple(entry for entry in entries if entry.spiffe_id == self.spiffe_id)
+
+
+AnyTopic = Topic | WitTopic
 
 
 class State(Enum):
@@ -31,6 +52,7 @@ class State(Enum):
     WAITING = auto()  # entitled, and the first SVID is on its way
     NO_IDENTITY = auto()  # not entitled
     UNAVAILABLE = auto()  # entitled, but the server could not be had and nothing valid is left
+    UNSUPPORTED = auto()  # the server does not issue this kind at all
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -48,6 +70,7 @@ class Outcome:
 NO_IDENTITY = Outcome(State.NO_IDENTITY)
 WAITING = Outcome(State.WAITING, complete=False)
 UNAVAILABLE = Outcome(State.UNAVAILABLE)
+UNSUPPORTED = Outcome(State.UNSUPPORTED)
 
 
 class Listener(Protocol):
@@ -68,15 +91,20 @@ class View:
     def __init__(self, selectors: frozenset[Selector]) -> None:
         self.selectors = selectors
         self.entries: tuple[Entry, ...] = ()
-        self.outcomes: dict[Topic, Outcome] = {}
-        self.listeners: dict[Topic, set[Listener]] = {topic: set() for topic in Topic}
+        self.outcomes: dict[AnyTopic, Outcome] = {Topic.WIT_BUNDLES: UNSUPPORTED}
+        self.listeners: dict[AnyTopic, set[Listener]] = {topic: set() for topic in Topic}
 
     @property
     def listened(self) -> bool:
         """Whether any stream is open on this view."""
         return any(self.listeners.values())
 
-    def publish(self, topic: Topic, outcome: Outcome) -> None:
+    @property
+    def wit_topics(self) -> list[WitTopic]:
+        """What is listened to of the WIT-SVIDs."""
+        return [topic for topic in self.listeners if isinstance(topic, WitTopic)]
+
+    def publish(self, topic: AnyTopic, outcome: Outcome) -> None:
         """Set the outcome of a topic and, if it differs, tell who listens."""
         if self.outcomes.get(topic) == outcome:
             return

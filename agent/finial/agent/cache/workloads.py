@@ -18,6 +18,7 @@ from finial.agent.cache.viewing import ViewTable
 from finial.agent.cache.views import (
     NO_IDENTITY,
     UNAVAILABLE,
+    UNSUPPORTED,
     WAITING,
     Listener,
     Outcome,
@@ -25,6 +26,7 @@ from finial.agent.cache.views import (
     Topic,
     View,
 )
+from finial.agent.cache.wits import Wits
 from finial.spiffe import certificate
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Workloads:
 
     `on_work` is called when a listener needs an SVID that nobody has fetched; it must only take
     note. `x509_limit` is soft: SVIDs that are listened to are held beyond it. With
-    `bundles_for_all` a caller without an identity may have the own trust domain's bundles.
+    `bundles_for_all` a caller without an identity may have the own trust domain's bundles. `wits`
+    are the WIT-SVIDs, None when they are switched off.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Workloads:
         *,
         x509_limit: int = DEFAULT_X509_LIMIT,
         bundles_for_all: bool = False,
+        with_wits: bool = False,
         on_work: Callable[[], None] = lambda: None,
     ) -> None:
         self.trust_domain = trust_domain
@@ -60,6 +64,7 @@ class Workloads:
         self.entries: Mapping[str, Entry] = {}
         self.synced = False  # whether entries and bundles have been received at all
         self.on_work = on_work
+        self.wits = Wits(self.bundles) if with_wits else None
         self._x509_limit = x509_limit
         self._bundles_for_all = bundles_for_all
         self._svids = SvidShelf()
@@ -198,6 +203,8 @@ class Workloads:
         self.entries = dict(entries)
         self._failed.difference_update(touched)
         self._forget(touched)
+        if self.wits is not None and touched:
+            self.wits.entries_replaced(self.entries, touched)
         for view in concerned:
             self._rematch(view)
         return len(touched)
@@ -224,6 +231,8 @@ class Workloads:
             self._svids.taint(tainted_key_ids(own.bundle))
         self._parts.clear()
         self._shared.clear()
+        if self.wits is not None:
+            self.wits.bundles_replaced()
         for view in self._views:
             self._publish(view)
         return True
@@ -260,6 +269,15 @@ class Workloads:
             self._refresh_x509(gone)
         return len(gone)
 
+    def refuse_wits(self) -> None:
+        """Note that the server issues no WIT-SVIDs; who listens to them is told."""
+        if self.wits is None:
+            return
+        self.wits.refused_by_server()
+        for view in self._views:
+            view.publish(Topic.WIT_BUNDLES, self._wit_bundles(view))
+            self.wits.publish(view)
+
     # --- outcomes
 
     def _forget(self, entry_ids: Iterable[str]) -> None:
@@ -295,6 +313,20 @@ class Workloads:
             bundles_jwt = Outcome(State.READY, b"".join(one.jwt_part for one in shown))
         view.publish(Topic.X509_BUNDLES, bundles_x509)
         view.publish(Topic.JWT_BUNDLES, bundles_jwt)
+        if self.wits is not None:
+            view.publish(Topic.WIT_BUNDLES, self._wit_bundles(view))
+            self.wits.publish(view)
+
+    def _wit_bundles(self, view: View) -> Outcome:
+        own = self.bundles.own
+        if own is not None and (self.wits is None or not self.wits.supported):
+            return UNSUPPORTED
+        if not view.entries and not self._bundles_for_all:
+            return NO_IDENTITY
+        if own is None:
+            return WAITING
+        federated = self.bundles.federated(_federates_with(view.entries))
+        return Outcome(State.READY, b"".join(one.wit_part for one in (own, *federated)))
 
     def _x509_outcome(self, entries: tuple[Entry, ...]) -> Outcome:
         if not entries:

@@ -1,5 +1,6 @@
 """`api fetch jwt`: the JWT-SVIDs that a workload like this process gets."""
 
+from finial.agent.cli.answers import jwt_bundles, jwt_svids
 from finial.agent.cli.workload import HEADER, first, timeout, workload_command
 from finial.api.workload.workload_pb2 import (
     JWTBundlesRequest,
@@ -20,9 +21,9 @@ async def fetch(call: Call) -> None:
         raise FailureError("audience must be specified")
     stub = SpiffeWorkloadAPIStub(call.channel)
     stream = stub.FetchJWTBundles(JWTBundlesRequest(), metadata=HEADER, timeout=timeout(call))
-    bundles = await first(stream)
+    bundles = jwt_bundles(await first(stream))
     request = JWTSVIDRequest(audience=audience, spiffe_id=call.values.text("spiffeID"))
-    svids = await stub.FetchJWTSVID(request, metadata=HEADER, timeout=timeout(call))
+    svids = jwt_svids(await stub.FetchJWTSVID(request, metadata=HEADER, timeout=timeout(call)))
     if call.values.text("format") == "json":
         call.console.show(json_line([svids, bundles]))
     else:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+from finial.agent.cli.answers import x509_svids
 from finial.agent.cli.workload import HEADER, first, timeout, workload_command
 from finial.agent.cli.x509_text import described, write_files
 from finial.api.workload.workload_pb2 import X509SVIDRequest
@@ -17,7 +18,7 @@ async def fetch(call: Call) -> None:
     stream = SpiffeWorkloadAPIStub(call.channel).FetchX509SVID(
         X509SVIDRequest(), metadata=HEADER, timeout=timeout(call)
     )
-    response = await first(stream)
+    response = x509_svids(await first(stream))
     seconds = time.monotonic() - started
 
     def pretty(console: Console) -> None:

@@ -2,6 +2,7 @@
 
 import grpc
 
+from finial.agent.cli.answers import verdict
 from finial.agent.cli.workload import HEADER, timeout, workload_command
 from finial.api.workload.workload_pb2 import ValidateJWTSVIDRequest, ValidateJWTSVIDResponse
 from finial.api.workload.workload_pb2_grpc import SpiffeWorkloadAPIStub
@@ -23,6 +24,7 @@ async def validate(call: Call) -> None:
             if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
                 raise FailureError(f"SVID is not valid: {error.details()}") from None
             raise
+    verdict(answer)
     call.answer(answer, lambda console: console.show(described(answer)))
 
 

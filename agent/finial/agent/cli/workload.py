@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterable
 from typing import TypeVar
 
+from finial.agent.cli import endpoint
 from finial.runtime.cli.client import OUTPUT, Call, Handler, client_command
 from finial.runtime.cli.command import Command
 from finial.runtime.cli.failure import FailureError
 from finial.runtime.cli.flags import Flag, duration
-from finial.runtime.cli.sockets import Socket
+from finial.runtime.cli.sockets import Endpoint, Socket
 
 TEMPLATE = "SPIRE_AGENT_PUBLIC_SOCKET_TEMPLATE"
 WORKLOAD_SOCKET = Socket(
@@ -16,6 +17,7 @@ WORKLOAD_SOCKET = Socket(
     template=TEMPLATE,
     undefined=f"{TEMPLATE} environment variable must be defined when using the instance flag",
     start="finial-agent run",
+    endpoint=Endpoint(endpoint.VARIABLE, endpoint.target),
 )
 SOCKET_FLAGS = WORKLOAD_SOCKET.flags("Workload API")
 HEADER = (("workload.spiffe.io", "true"),)

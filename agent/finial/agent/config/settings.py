@@ -14,14 +14,17 @@ from finial.runtime.config.fields import (
     PositiveDuration,
     SecretText,
     TrustDomainName,
+    features,
     key_type,
     one_of,
     whole,
+    whole_number,
 )
 from finial.runtime.config.schema import Section, Unserved
 from finial.runtime.config.sections import OFF, LoggedSection
 
 DEFAULT_CACHE_SIZE = 1000
+WIT_SVID = "wit-svid"
 NO_SDS = "Envoy SDS is not served"
 
 
@@ -58,7 +61,7 @@ class AgentRateLimit(Section):
 
 
 class AgentExperimental(Section):
-    """SPIRE's experimental keys."""
+    """SPIRE's experimental keys. WIT-SVIDs are served only when named in `feature_flags`."""
 
     unserved: ClassVar = {
         "require_pq_kem": Unserved("remove it, or keep this agent on SPIRE", OFF),
@@ -72,6 +75,12 @@ class AgentExperimental(Section):
     sync_interval: PositiveDuration = 5.0
     jwt_svid_cache_hit_timeout: Duration | None = None
     ratelimit: AgentRateLimit = AgentRateLimit()
+    feature_flags: Annotated[tuple[str, ...], features(WIT_SVID)] = ()
+
+    @property
+    def wit_enabled(self) -> bool:
+        """Whether WIT-SVIDs are served, if the server issues them."""
+        return WIT_SVID in self.feature_flags
 
 
 _BOOTSTRAP = "fetch the bundle to a file, and name it in trust_bundle_path"
@@ -121,3 +130,6 @@ class AgentSettings(LoggedSection):
     sds: Sds = Sds()
     rebootstrap_delay: Duration | None = None
     experimental: AgentExperimental = AgentExperimental()
+
+    # Ours.
+    connections_per_uid: Annotated[int, whole_number(1, 1_000_000)] = 5_000

@@ -8,23 +8,35 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from finial.agent.cache.views import State, Topic
+from finial.agent.cache.views import State, Topic, WitTopic
 from finial.runtime.rpc import StatusError
 
 if TYPE_CHECKING:
-    from finial.agent.cache.views import Outcome, View
-    from finial.agent.cache.workloads import Workloads
+    from typing import Any, Protocol
+
+    from finial.agent.cache.views import AnyTopic, Listener, Outcome, View
     from finial.runtime.rpc import PushStream
 
 # Streams written to in one turn of the loop; a change that concerns thousands must not keep a
 # new caller waiting until the last of them has been served.
 _SLICE = 128
 
-_UNAVAILABLE = {
+_UNAVAILABLE: dict[AnyTopic, str] = {
     Topic.X509_SVID: "no X.509-SVID could be fetched from the server",
     Topic.X509_BUNDLES: "no X.509 bundle could be fetched from the server",
     Topic.JWT_BUNDLES: "no JWT bundle could be fetched from the server",
+    Topic.WIT_BUNDLES: "no WIT bundle could be fetched from the server",
 }
+_NO_WIT = "no WIT-SVID could be fetched from the server"
+
+
+if TYPE_CHECKING:
+
+    class TellsOf(Protocol):
+        """What can be listened to: Workloads, or the WIT-SVIDs in it."""
+
+        def listen(self, view: View, topic: Any, listener: Listener) -> Outcome: ...
+        def unlisten(self, view: View, topic: Any, listener: Listener) -> None: ...
 
 
 class FanOut:
@@ -48,18 +60,18 @@ class FanOut:
 class TopicStream:
     """One open stream: a Listener that writes each new state to the caller, whole."""
 
-    __slots__ = ("_fan_out", "_queued", "_sent", "_stream", "_topic", "_view", "_workloads")
+    __slots__ = ("_fan_out", "_queued", "_sent", "_stream", "_told_by", "_topic", "_view")
 
     def __init__(
         self,
         *,
-        workloads: Workloads,
+        told_by: TellsOf,
         fan_out: FanOut,
         view: View,
-        topic: Topic,
+        topic: AnyTopic,
         stream: PushStream,
     ) -> None:
-        self._workloads = workloads
+        self._told_by = told_by
         self._fan_out = fan_out
         self._view = view
         self._topic = topic
@@ -69,7 +81,7 @@ class TopicStream:
 
     def open(self) -> None:
         """Start to listen, and say what there is to say at once."""
-        self._write(self._workloads.listen(self._view, self._topic, self))
+        self._write(self._told_by.listen(self._view, self._topic, self))
         self._stream.on_done(self._over)
 
     def changed(self, outcome: Outcome) -> None:  # noqa: ARG002 - read when it is delivered
@@ -80,7 +92,9 @@ class TopicStream:
     def deliver(self) -> None:
         """Write the state as it is now, unless the caller has it."""
         self._queued = False
-        self._write(self._view.outcomes[self._topic])
+        outcome = self._view.outcomes.get(self._topic)
+        if outcome is not None:  # else it was queued, and then its stream ended
+            self._write(outcome)
 
     def _write(self, outcome: Outcome) -> None:
         if outcome.state is State.READY:
@@ -91,7 +105,16 @@ class TopicStream:
         elif outcome.state is State.NO_IDENTITY:
             self._stream.close(StatusError(grpc.StatusCode.PERMISSION_DENIED, "no identity issued"))
         elif outcome.state is State.UNAVAILABLE:
-            self._stream.close(StatusError(grpc.StatusCode.UNAVAILABLE, _UNAVAILABLE[self._topic]))
+            text = _UNAVAILABLE.get(self._topic, _NO_WIT)
+            self._stream.close(StatusError(grpc.StatusCode.UNAVAILABLE, text))
+        elif outcome.state is State.UNSUPPORTED:
+            self._stream.close(unsupported(self._topic))
 
     def _over(self) -> None:
-        self._workloads.unlisten(self._view, self._topic, self)
+        self._told_by.unlisten(self._view, self._topic, self)
+
+
+def unsupported(topic: AnyTopic) -> StatusError:
+    """The answer where WIT-SVIDs are switched off, or not issued by the server (WEP, section 6)."""
+    what = "WIT-SVIDs" if isinstance(topic, WitTopic) else "WIT bundles"
+    return StatusError(grpc.StatusCode.UNIMPLEMENTED, f"fetching {what} is not implemented")

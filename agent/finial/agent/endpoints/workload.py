@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from finial.agent.cache.tokens import HeldToken
-from finial.agent.cache.views import Topic
+from finial.agent.cache.views import Topic, WitTopic
 from finial.agent.endpoints import validation
-from finial.agent.endpoints.streams import FanOut, TopicStream
+from finial.agent.endpoints.streams import FanOut, TopicStream, unsupported
 from finial.agent.sync.readiness import Phase
 from finial.agent.sync.tokens import TokenUnavailableError
 from finial.agent.sync.waiting import first_of
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Coroutine, Sequence
 
     from finial.agent.cache.entries import Entry
-    from finial.agent.cache.views import View
+    from finial.agent.cache.views import AnyTopic, View
     from finial.agent.cache.workloads import Workloads
     from finial.agent.endpoints.callers import CallerAttestor
+    from finial.agent.endpoints.streams import TellsOf
     from finial.agent.sync.readiness import Readiness
     from finial.agent.sync.tokens import TokenIssuer
     from finial.attestors.selector import Selector
@@ -78,8 +79,19 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
     def FetchJWTBundles(self, request: pb.JWTBundlesRequest, context: Any) -> Any:  # noqa: ARG002, N802
         return self._subscribe(context, Topic.JWT_BUNDLES)
 
+    def FetchWITSVID(self, request: pb.WITSVIDRequest, context: Any) -> Any:  # noqa: N802
+        if self._workloads.wits is None:
+            raise unsupported(WitTopic())
+        wanted = _requested_id(request.spiffe_id) if request.spiffe_id else None
+        return self._subscribe(context, WitTopic(wanted))
+
+    def FetchWITBundles(self, request: pb.WITBundlesRequest, context: Any) -> Any:  # noqa: ARG002, N802
+        if self._workloads.wits is None:
+            raise unsupported(Topic.WIT_BUNDLES)
+        return self._subscribe(context, Topic.WIT_BUNDLES)
+
     def _subscribe(
-        self, context: ServerContext, topic: Topic
+        self, context: ServerContext, topic: AnyTopic
     ) -> PushStream | Coroutine[None, None, None]:
         selectors = self._callers.attest(context.caller)
         stream = context.push_stream()
@@ -93,22 +105,29 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
     async def _subscribe_later(
         self,
         stream: PushStream,
-        topic: Topic,
+        topic: AnyTopic,
         selectors: Selectors | Awaitable[Selectors],
         over: asyncio.Event,
     ) -> None:
         self._open(stream, topic, await self._settle(selectors))
         await over.wait()
 
-    def _open(self, stream: PushStream, topic: Topic, selectors: Selectors) -> None:
+    def _open(self, stream: PushStream, topic: AnyTopic, selectors: Selectors) -> None:
         self._workloads.expire(self._clock.time())
         TopicStream(
-            workloads=self._workloads,
+            told_by=self._teller_of(topic),
             fan_out=self._fan_out,
             view=self._workloads.view(selectors),
             topic=topic,
             stream=stream,
         ).open()
+
+    def _teller_of(self, topic: AnyTopic) -> TellsOf:
+        wits = self._workloads.wits
+        if wits is None or topic.__class__ is Topic:
+            return self._workloads
+        wits.expire(self._clock.time())
+        return wits
 
     # --- tokens
 
@@ -176,14 +195,6 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
             return validation.response(svid, claims)
         except (JwtSvidError, OverflowError) as error:
             raise _invalid(str(error)) from None
-
-    # --- what is not served
-
-    def FetchWITSVID(self, request: pb.WITSVIDRequest, context: Any) -> Any:  # noqa: ARG002, N802
-        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "fetching WIT-SVIDs is not implemented")
-
-    def FetchWITBundles(self, request: pb.WITBundlesRequest, context: Any) -> Any:  # noqa: ARG002, N802
-        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "fetching WIT bundles is not implemented")
 
     # --- early callers
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from finial.agent.cache.entries import Entry
 from finial.attestors.selector import Selector
 from finial.runtime.logging import log
-from finial.spiffe.bundle import Bundle, JwtAuthority, X509Authority
+from finial.spiffe.bundle import Bundle, JwtAuthority, WitAuthority, X509Authority
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.trust_domain import TrustDomain
 
@@ -73,6 +73,7 @@ def to_bundle(message: types.Bundle) -> Bundle:
         trust_domain=trust_domain,
         x509_authorities=tuple(_x509_authorities(trust_domain, message)),
         jwt_authorities=tuple(_jwt_authorities(trust_domain, message)),
+        wit_authorities=tuple(_wit_authorities(trust_domain, message)),
         sequence=message.sequence_number,
         refresh_hint=message.refresh_hint,
     )
@@ -97,6 +98,19 @@ def _jwt_authorities(trust_domain: TrustDomain, message: types.Bundle) -> Iterab
             )
         except ValueError as error:
             _left_out(trust_domain, "JWT authority", error)
+
+
+def _wit_authorities(trust_domain: TrustDomain, message: types.Bundle) -> Iterable[WitAuthority]:
+    for key in message.wit_authorities:
+        try:
+            yield WitAuthority.from_spki(
+                key.key_id,
+                key.public_key,
+                expires_at=key.expires_at or None,
+                tainted=key.tainted,
+            )
+        except ValueError as error:
+            _left_out(trust_domain, "WIT authority", error)
 
 
 def _left_out(trust_domain: TrustDomain, what: str, error: ValueError) -> None:

@@ -12,6 +12,7 @@ from finial.agent.sync.expiry import ExpiryWatch
 from finial.agent.sync.poller import DEFAULT_INTERVAL, Poller
 from finial.agent.sync.svids import SvidIssuer
 from finial.agent.sync.tokens import TokenIssuer
+from finial.agent.sync.wits import WitIssuer
 from finial.runtime.tasks import run_tasks
 
 if TYPE_CHECKING:
@@ -57,6 +58,18 @@ class SyncEngine:
             key_type=key_type,
             stored=self.expiry.alarm.ring,
         )
+        self.wits: WitIssuer | None = None
+        if workloads.wits is not None:
+            self.wits = WitIssuer(
+                workloads=workloads,
+                wits=workloads.wits,
+                client=client,
+                identity=identity,
+                clock=clock,
+                rng=rng,
+                key_type=key_type,
+                stored=self.expiry.alarm.ring,
+            )
         self.tokens = TokenIssuer(shelf=shelf, client=client, identity=identity, clock=clock)
         self.poller = Poller(
             workloads=workloads,
@@ -83,6 +96,7 @@ class SyncEngine:
                 svids=self.svids.run(),
                 tokens=self.tokens.run(),
                 expiry=self.expiry.run(),
+                **({} if self.wits is None else {"wits": self.wits.run()}),
             )
         finally:
             await self._client.close()

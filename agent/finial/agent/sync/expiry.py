@@ -29,8 +29,13 @@ class ExpiryWatch:
             now = self._clock.time()
             if count := self._workloads.expire(now):
                 log(logger, logging.ERROR, "X.509-SVIDs expired and were withdrawn", count=count)
-            expiry = self._workloads.next_expiry()
-            if expiry is None:
-                await self.alarm.wait()
+            expiries = [self._workloads.next_expiry()]
+            if (wits := self._workloads.wits) is not None:
+                if count := wits.expire(now):
+                    log(logger, logging.ERROR, "WIT-SVIDs expired and were withdrawn", count=count)
+                expiries.append(wits.next_expiry())
+            known = [expiry for expiry in expiries if expiry is not None]
+            if known:
+                await self.alarm.wait(self._clock.sleep_until(min(known)))
             else:
-                await self.alarm.wait(self._clock.sleep_until(expiry))
+                await self.alarm.wait()

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from finial.agent.sync.trust import Trust
     from finial.attestors.node.interface import NodeAttestorAgent
     from finial.runtime.clock import Clock
+    from finial.spiffe.spiffe_id import SpiffeId
     from finial.spiffe.trust_domain import TrustDomain
 
 logger = logging.getLogger(__name__)
@@ -231,9 +232,10 @@ class AgentIdentity:
             if self.reattestable:
                 await self._attest()
                 return
+            own = None if self.svid is None else self.svid.id
             key = await self._new_key()
             chain = await self._client.renew(keys.request(key))
-            await self._adopt(chain, key, reattestable=False)
+            await self._adopt(chain, key, reattestable=False, renews=own)
 
     async def _attest_until_judged(self, generation: int) -> None:
         backoff = self._backoff(ATTEST_CAP)
@@ -274,12 +276,21 @@ class AgentIdentity:
         return key
 
     async def _adopt(
-        self, chain: tuple[bytes, ...], key: keys.PrivateKey, *, reattestable: bool
+        self,
+        chain: tuple[bytes, ...],
+        key: keys.PrivateKey,
+        *,
+        reattestable: bool,
+        renews: SpiffeId | None = None,
     ) -> None:
         private = keys.pkcs8(key)
         svid = X509Svid.parse(chain, private)
         if not (svid.id.member_of(self._trust_domain) and svid.id.is_agent):
             raise ProtocolError(f"server issued {svid.id} to an agent of {self._trust_domain}")
+        if renews is not None and svid.id != renews:
+            raise ProtocolError(f"server renewed the SVID of {renews} as {svid.id}")
+        if svid.not_after <= self._clock.time():
+            raise ProtocolError("server issued an agent SVID that has expired already")
         try:
             await asyncio.to_thread(self._data.store_svid, StoredSvid(svid.chain, reattestable))
         except StorageError as error:

@@ -193,6 +193,23 @@ class ServerClient:
             for result in answer.results
         ]
 
+    async def wit_svids(self, orders: Sequence[tuple[str, bytes, str]]) -> list[str | Unissued]:
+        """Order WIT-SVIDs by entry id, public key (SPKI DER) and its algorithm; tokens in order."""
+        params = [
+            svid_pb2.NewWITSVIDParams(entry_id=entry, public_key=key, signing_algorithm=algorithm)
+            for entry, key, algorithm in orders
+        ]
+        request = svid_pb2.BatchNewWITSVIDRequest(params=params)
+        answer = await self._identified.svid.BatchNewWITSVID(request, timeout=CALL_TIMEOUT)
+        if len(answer.results) != len(orders):
+            raise ProtocolError("server answered another number of SVIDs than was ordered")
+        return [
+            Unissued(result.status.code, result.status.message)
+            if result.status.code
+            else result.svid.token
+            for result in answer.results
+        ]
+
     async def jwt_svid(self, entry: Entry, audience: Sequence[str]) -> HeldToken:
         """Order a JWT-SVID."""
         request = svid_pb2.NewJWTSVIDRequest(entry_id=entry.id, audience=audience)
@@ -203,6 +220,8 @@ class ServerClient:
             raise ProtocolError(f"server sent a token that cannot be read: {error}") from None
         if parsed.id != entry.spiffe_id:
             raise ProtocolError("server sent a token for another identity")
+        if set(parsed.audience) != set(audience):
+            raise ProtocolError("server sent a token for another audience")
         return HeldToken(
             token=answer.svid.token,
             spiffe_id=parsed.id,

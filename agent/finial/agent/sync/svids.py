@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import TYPE_CHECKING, TypeVar
-
-import grpc
+from typing import TYPE_CHECKING
 
 from finial.agent import keys, rotation
-from finial.agent.sync.server import MAX_BATCH, ProtocolError, Unissued
+from finial.agent.sync.batches import (
+    JUDGED_ON_THE_LOOP,
+    ON_THE_LOOP,
+    RETRY_BASE,
+    RETRY_CAP,
+    Batches,
+    inline_or_thread,
+)
+from finial.agent.sync.server import MAX_BATCH, Unissued
 from finial.runtime.alarm import Alarm
 from finial.runtime.backoff import Backoff
 from finial.runtime.logging import log
-from finial.runtime.rpc import RpcError
+from finial.spiffe import certificate
+from finial.spiffe.bundle import BundleSet
 from finial.spiffe.errors import X509SvidError
-from finial.spiffe.x509_svid import X509Svid
+from finial.spiffe.x509_svid import X509Svid, verify_chain
 
 if TYPE_CHECKING:
     import random
@@ -26,26 +32,13 @@ if TYPE_CHECKING:
     from finial.agent.sync.identity import AgentIdentity
     from finial.agent.sync.server import ServerClient
     from finial.runtime.clock import Clock
-
-A = TypeVar("A")
-R = TypeVar("R")
+    from finial.spiffe.bundle import BundleSource
 
 logger = logging.getLogger(__name__)
 
-RETRY_BASE = 0.5
-RETRY_CAP = 4.0
-# Keys and requests for more than this at once would hold up every caller of the Workload API; a
-# single RSA key (0.1 s) does.
-_ON_THE_LOOP = 50
-
-_NOT_FOR_ITS_SIZE = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.CANCELLED,
-    }
-)
+CLOCKS_DIFFER = 60.0
+"""Seconds that the server's clock may be ahead of ours: a server backdates by 10 s only, and the
+workload's peers, who judge by clocks of their own, need not be late with us."""
 
 
 class SvidIssuer:
@@ -67,11 +60,18 @@ class SvidIssuer:
     ) -> None:
         self._workloads = workloads
         self._client = client
-        self._identity = identity
         self._clock = clock
         self._rng = rng
         self._key_type = key_type
         self._stored = stored
+        self._batches = Batches(
+            "X.509-SVID",
+            largest=MAX_BATCH,
+            issue=self._issue,
+            mark_failed=workloads.mark_failed,
+            workloads=workloads,
+            identity=identity,
+        )
         self.alarm = Alarm()
 
     async def run(self) -> None:
@@ -81,7 +81,7 @@ class SvidIssuer:
             due = self._workloads.due(self._clock.time())
             if not due:
                 await self._wait_for_work()
-            elif await self._issue(due):
+            elif await self._batches.order(due):
                 backoff.reset()
             else:
                 await self.alarm.wait(self._clock.sleep(backoff.next_delay()))
@@ -93,29 +93,9 @@ class SvidIssuer:
         else:
             await self.alarm.wait(self._clock.sleep_until(rotation_at))
 
-    async def _issue(self, due: Sequence[Entry]) -> bool:
-        """Order all of them; return whether every order was filled."""
-        filled = True
-        size = MAX_BATCH
-        while due:
-            batch = due[:size]
-            generation = self._identity.generation
-            try:
-                filled = await self._issue_batch(batch) and filled
-            except (RpcError, ProtocolError) as error:
-                if len(batch) > 1 and _was_too_much(error):
-                    size = len(batch) // 2
-                    continue
-                self._failed(due, error)
-                if isinstance(error, RpcError):
-                    await self._identity.react(error, generation)
-                return False
-            due = due[len(batch) :]
-        return filled
-
-    async def _issue_batch(self, batch: Sequence[Entry]) -> bool:
+    async def _issue(self, batch: Sequence[Entry]) -> bool:
         slow = self._key_type is keys.KeyType.RSA_2048
-        orders = await _inline_or_thread(self._make_orders, batch, most=0 if slow else _ON_THE_LOOP)
+        orders = await inline_or_thread(self._make_orders, batch, most=0 if slow else ON_THE_LOOP)
         results = await self._client.x509_svids(
             [(entry.id, csr) for entry, (_, csr) in zip(batch, orders, strict=True)]
         )
@@ -125,18 +105,36 @@ class SvidIssuer:
         for entry, (key, _), result in zip(batch, orders, results, strict=True):
             if isinstance(result, Unissued):
                 failed.append(entry.id)
-                _complain(entry, result.message)
+                self._batches.complain(entry, result.message)
             else:
                 pending.append((entry, result, key))
-        for entry, parsed in await _inline_or_thread(_parse, pending):
+        judged = await inline_or_thread(self._judge, pending, most=JUDGED_ON_THE_LOOP)
+        for entry, parsed in judged:
             if isinstance(parsed, X509Svid):
                 svids.append((entry, parsed))
             else:
                 failed.append(entry.id)
-                _complain(entry, parsed)
+                self._batches.complain(entry, parsed)
         self._put(svids)
         self._workloads.mark_failed(failed)
-        return not failed
+        # By an authority that is tainted already: the next one would be, too, without a pause.
+        doubtful = (self._workloads.held(entry.id) for entry, _ in svids)
+        return not failed and not any(held is not None and held.tainted for held in doubtful)
+
+    def _judge(
+        self, pending: Sequence[tuple[Entry, tuple[bytes, ...], bytes]]
+    ) -> list[tuple[Entry, X509Svid | str]]:
+        """Read each chain with its key; what cannot be used is a message instead."""
+        own = self._workloads.bundles.own
+        trusted = BundleSet(() if own is None else (own.bundle,))
+        now = self._clock.time()
+        judged: list[tuple[Entry, X509Svid | str]] = []
+        for entry, chain, key in pending:
+            try:
+                judged.append((entry, _svid_for(entry, chain, key, trusted, now)))
+            except X509SvidError as error:
+                judged.append((entry, str(error)))
+        return judged
 
     def _make_orders(self, batch: Sequence[Entry]) -> list[tuple[bytes, bytes]]:
         orders = []
@@ -154,48 +152,23 @@ class SvidIssuer:
         self._stored()
         log(logger, logging.DEBUG, "X.509-SVIDs received", count=len(svids))
 
-    def _failed(self, due: Sequence[Entry], error: Exception) -> None:
-        self._workloads.mark_failed(entry.id for entry in due)
-        log(logger, logging.ERROR, "X.509-SVIDs were not issued", count=len(due), error=str(error))
 
+def _svid_for(
+    entry: Entry, chain: tuple[bytes, ...], key: bytes, trusted: BundleSource, now: float
+) -> X509Svid:
+    """The SVID that was ordered, and not merely one that the server sent.
 
-async def _inline_or_thread(
-    work: Callable[[Sequence[A]], R], items: Sequence[A], most: int = _ON_THE_LOOP
-) -> R:
-    if len(items) <= most:
-        return work(items)
-    return await asyncio.to_thread(work, items)
-
-
-def _parse(
-    pending: Sequence[tuple[Entry, tuple[bytes, ...], bytes]],
-) -> list[tuple[Entry, X509Svid | str]]:
-    """Read each chain with its key; what cannot be used is a message instead."""
-    parsed: list[tuple[Entry, X509Svid | str]] = []
-    for entry, chain, key in pending:
-        try:
-            svid = X509Svid.parse(chain, key)
-        except X509SvidError as error:
-            parsed.append((entry, str(error)))
-            continue
-        if svid.id != entry.spiffe_id:
-            parsed.append((entry, f"server issued {svid.id} instead of {entry.spiffe_id}"))
-        else:
-            parsed.append((entry, svid))
-    return parsed
-
-
-def _was_too_much(error: Exception) -> bool:
-    """Whether a smaller call may pass where this one failed."""
-    return isinstance(error, RpcError) and error.code() not in _NOT_FOR_ITS_SIZE
-
-
-def _complain(entry: Entry, error: str) -> None:
-    log(
-        logger,
-        logging.ERROR,
-        "X.509-SVID was not issued",
-        entry_id=entry.id,
-        spiffe_id=entry.spiffe_id.uri,
-        error=error,
-    )
+    Raises:
+        X509SvidError: it is of another key or ID, a CA's, expired, not valid for longer than clocks
+            differ, not by an authority of the bundle that workloads get with it, or outlives the
+            certificate that signed it.
+    """
+    svid = X509Svid.parse(chain, key)
+    if svid.id != entry.spiffe_id:
+        raise X509SvidError(f"server issued {svid.id} instead of {entry.spiffe_id}")
+    valid_from = min(svid.not_before, now + CLOCKS_DIFFER)
+    proven = verify_chain(chain, trusted, max(now, valid_from))
+    signer = chain[1] if len(chain) > 1 else proven.root_der
+    if svid.not_after > certificate.validity_of(certificate.load(signer)).not_after:
+        raise X509SvidError("server issued an SVID that outlives the authority that signed it")
+    return svid

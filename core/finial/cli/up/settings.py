@@ -6,6 +6,8 @@ from finial.cli.up.place import Place
 from finial.spiffe import TrustDomain
 
 LOOPBACK = "127.0.0.1"
+FLAGS = ["wit-svid"]
+"""SPIRE's feature flag that is off by default."""
 HEAD = "# Written by `finial up` at every start; a server for keeps has a file of its own.\n"
 
 
@@ -20,6 +22,7 @@ def server_file(place: Place, trust_domain: TrustDomain, port: int) -> str:
                 "socket_path": str(place.server_socket),
                 "data_dir": str(place.server_data),
             },
+            "server.experimental": {"feature_flags": FLAGS},
             "plugins.DataStore.sql.plugin_data": {
                 "database_type": "sqlite3",
                 "connection_string": str(place.server_data / "datastore.sqlite3"),
@@ -34,7 +37,7 @@ def server_file(place: Place, trust_domain: TrustDomain, port: int) -> str:
 
 def agent_file(place: Place, trust_domain: TrustDomain, port: int, *, joins: bool) -> str:
     """The agent's file, in TOML; the join token lies in a file of its own."""
-    agent: dict[str, str | int] = {
+    agent: dict[str, str | int | list[str]] = {
         "trust_domain": trust_domain.name,
         "server_address": LOOPBACK,
         "server_port": port,
@@ -47,7 +50,7 @@ def agent_file(place: Place, trust_domain: TrustDomain, port: int, *, joins: boo
     return HEAD + _toml(
         {
             "agent": agent,
-            "agent.experimental": {"sync_interval": "1s"},
+            "agent.experimental": {"sync_interval": "1s", "feature_flags": FLAGS},
             "plugins.KeyManager.disk.plugin_data": {"directory": str(place.agent_data)},
             "plugins.NodeAttestor.join_token.plugin_data": {},
             "plugins.WorkloadAttestor.unix.plugin_data": {},
@@ -55,8 +58,8 @@ def agent_file(place: Place, trust_domain: TrustDomain, port: int, *, joins: boo
     )
 
 
-def _toml(tables: dict[str, dict[str, str | int]]) -> str:
-    """Tables of texts and numbers; JSON's strings are TOML's basic strings."""
+def _toml(tables: dict[str, dict[str, str | int | list[str]]]) -> str:
+    """Tables of texts, numbers and lists of texts; JSON's strings are TOML's basic strings."""
     return "\n".join(
         f"[{name}]\n"
         + "".join(

@@ -1,4 +1,4 @@
-"""Commands that call a server on a Unix socket."""
+"""Commands that call a server, on a Unix socket as a rule."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from finial.runtime.cli.console import Console
 from finial.runtime.cli.failure import FailureError, rpc_failure
 from finial.runtime.cli.flags import Flag, Values, chosen
 from finial.runtime.cli.output import json_line
-from finial.runtime.cli.sockets import Socket
+from finial.runtime.cli.sockets import UNIX, Socket
 from finial.runtime.clock import SystemClock
 from finial.runtime.rpc import Channel
 
@@ -72,18 +72,18 @@ def client_command(
     """A command whose `handler` calls a socket; RPC failures become text and exit code 1."""
 
     def run(values: Values, console: Console) -> int:
-        path = where.path(values, console.env)
-        return asyncio.run(call_socket(path, where.start, values, console, handler))
+        target = where.target(values, console.env)
+        return asyncio.run(call_target(target, where.start, values, console, handler))
 
     return Command(name, flags, run, failure_prefix)
 
 
-async def call_socket(
-    path: str, start: str, values: Values, console: Console, handler: Handler
+async def call_target(
+    target: str, start: str, values: Values, console: Console, handler: Handler
 ) -> int:
     """Open a channel, run the handler, close; raises FailureError with the text of a refusal."""
-    channel = Channel(f"unix:{path}", clock=SystemClock())
-    call = Call(values, console, channel, lambda error: hint(error, path, start))
+    channel = Channel(target, clock=SystemClock())
+    call = Call(values, console, channel, lambda error: hint(error, target, start))
     try:
         with call.doing(""):
             return await handler(call) or 0
@@ -96,11 +96,11 @@ def failure_text(error: Any) -> str:
     return rpc_failure(error.code().name, error.details() or "")
 
 
-def hint(error: Any, path: str, start: str) -> str:
+def hint(error: Any, target: str, start: str) -> str:
     """A second line for a call that reached nobody, with the way out; empty where none helps."""
-    if error.code().name != "UNAVAILABLE":
+    if error.code().name != "UNAVAILABLE" or not target.startswith(UNIX):
         return ""
-    complaint = _complaint(path, start)
+    complaint = _complaint(target.removeprefix(UNIX), start)
     return f"\n{complaint}" if complaint else ""
 
 

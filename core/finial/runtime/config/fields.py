@@ -214,6 +214,23 @@ def key_type(key: str, *known: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def features(*known: str) -> BeforeValidator:
+    """For `Annotated`: a list of SPIRE's names for what is not on by itself."""
+
+    def check(value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple):
+            raise FieldError("must be a list", 'write feature_flags = ["…"]')
+        flags = tuple(_text(each) for each in value)
+        unknown = sorted(set(flags) - set(known))
+        if unknown:
+            raise FieldError(
+                f"unknown feature flag(s): [{' '.join(unknown)}]", f"known are: {', '.join(known)}"
+            )
+        return flags
+
+    return BeforeValidator(check)
+
+
 def one_of(*known: str) -> BeforeValidator:
     """For `Annotated`: one of these words."""
 

@@ -33,6 +33,7 @@ class _AuthorityKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Authori
     AUTHORITY_KIND_UNSPECIFIED: _AuthorityKind.ValueType  # 0
     X509: _AuthorityKind.ValueType  # 1
     JWT: _AuthorityKind.ValueType  # 2
+    WIT: _AuthorityKind.ValueType  # 3
 
 class AuthorityKind(_AuthorityKind, metaclass=_AuthorityKindEnumTypeWrapper):
     """What an authority signs."""
@@ -40,6 +41,7 @@ class AuthorityKind(_AuthorityKind, metaclass=_AuthorityKindEnumTypeWrapper):
 AUTHORITY_KIND_UNSPECIFIED: AuthorityKind.ValueType  # 0
 X509: AuthorityKind.ValueType  # 1
 JWT: AuthorityKind.ValueType  # 2
+WIT: AuthorityKind.ValueType  # 3
 Global___AuthorityKind: _TypeAlias = AuthorityKind  # noqa: Y015
 
 class _KeyType:
@@ -77,6 +79,7 @@ class Request(_message.Message):
     LIST_AUTHORITIES_FIELD_NUMBER: _builtins.int
     DROP_AUTHORITY_FIELD_NUMBER: _builtins.int
     SPAWN_FIELD_NUMBER: _builtins.int
+    SIGN_WIT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Chosen by the API process; repeated in the reply."""
     @_builtins.property
@@ -95,6 +98,8 @@ class Request(_message.Message):
     def drop_authority(self) -> Global___DropAuthority: ...
     @_builtins.property
     def spawn(self) -> Global___SpawnSignerProcess: ...
+    @_builtins.property
+    def sign_wit(self) -> Global___SignWit: ...
     def __init__(
         self,
         *,
@@ -106,12 +111,13 @@ class Request(_message.Message):
         list_authorities: Global___ListAuthorities | None = ...,
         drop_authority: Global___DropAuthority | None = ...,
         spawn: Global___SpawnSignerProcess | None = ...,
+        sign_wit: Global___SignWit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "list_authorities", b"list_authorities", "sign_jwt", b"sign_jwt", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "list_authorities", b"list_authorities", "sign_jwt", b"sign_jwt", "sign_wit", b"sign_wit", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "id", b"id", "list_authorities", b"list_authorities", "sign_jwt", b"sign_jwt", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "id", b"id", "list_authorities", b"list_authorities", "sign_jwt", b"sign_jwt", "sign_wit", b"sign_wit", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["configure", "sign_x509", "sign_jwt", "generate_authority", "list_authorities", "drop_authority", "spawn"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["configure", "sign_x509", "sign_jwt", "generate_authority", "list_authorities", "drop_authority", "spawn", "sign_wit"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -129,6 +135,7 @@ class Reply(_message.Message):
     JWT_FIELD_NUMBER: _builtins.int
     AUTHORITIES_FIELD_NUMBER: _builtins.int
     SPAWNED_FIELD_NUMBER: _builtins.int
+    WIT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def refusal(self) -> Global___Refusal:
@@ -144,6 +151,8 @@ class Reply(_message.Message):
 
     @_builtins.property
     def spawned(self) -> Global___Spawned: ...
+    @_builtins.property
+    def wit(self) -> Global___WitResults: ...
     def __init__(
         self,
         *,
@@ -153,12 +162,13 @@ class Reply(_message.Message):
         jwt: Global___JwtResults | None = ...,
         authorities: Global___Authorities | None = ...,
         spawned: Global___Spawned | None = ...,
+        wit: Global___WitResults | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "body", b"body", "jwt", b"jwt", "refusal", b"refusal", "spawned", b"spawned", "x509", b"x509"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "body", b"body", "jwt", b"jwt", "refusal", b"refusal", "spawned", b"spawned", "wit", b"wit", "x509", b"x509"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "body", b"body", "id", b"id", "jwt", b"jwt", "refusal", b"refusal", "spawned", b"spawned", "x509", b"x509"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorities", b"authorities", "body", b"body", "id", b"id", "jwt", b"jwt", "refusal", b"refusal", "spawned", b"spawned", "wit", b"wit", "x509", b"x509"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["refusal", "x509", "jwt", "authorities", "spawned"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["refusal", "x509", "jwt", "authorities", "spawned", "wit"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -191,6 +201,10 @@ class Refusal(_message.Message):
         """The key manager could not store, read or make a key."""
         INTERNAL: Refusal._Code.ValueType  # 7
         """A fault of the signer's."""
+        MALFORMED_KEY: Refusal._Code.ValueType  # 8
+        """The public key to which a token is to be bound cannot be parsed."""
+        KEY_UNFIT: Refusal._Code.ValueType  # 9
+        """That key is too small, of a kind that is not taken, or does not fit its algorithm."""
 
     class Code(_Code, metaclass=_CodeEnumTypeWrapper): ...
     CODE_UNSPECIFIED: Refusal.Code.ValueType  # 0
@@ -208,6 +222,10 @@ class Refusal(_message.Message):
     """The key manager could not store, read or make a key."""
     INTERNAL: Refusal.Code.ValueType  # 7
     """A fault of the signer's."""
+    MALFORMED_KEY: Refusal.Code.ValueType  # 8
+    """The public key to which a token is to be bound cannot be parsed."""
+    KEY_UNFIT: Refusal.Code.ValueType  # 9
+    """That key is too small, of a kind that is not taken, or does not fit its algorithm."""
 
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
@@ -242,10 +260,11 @@ class Policy(_message.Message):
     CLOCK_TOLERANCE_FIELD_NUMBER: _builtins.int
     JWT_ISSUER_FIELD_NUMBER: _builtins.int
     CA_SUBJECT_FIELD_NUMBER: _builtins.int
+    WIT_ISSUER_FIELD_NUMBER: _builtins.int
     trust_domain: _builtins.str
     """Bare name. Every document names an ID of this trust domain."""
     max_x509_ttl: _builtins.int
-    """Longest validity of an X509-SVID, without the backdating."""
+    """Longest validity of an X509-SVID, without the backdating; and of a WIT-SVID."""
     max_jwt_ttl: _builtins.int
     """Longest validity of a JWT-SVID."""
     max_authority_ttl: _builtins.int
@@ -258,6 +277,8 @@ class Policy(_message.Message):
     """
     jwt_issuer: _builtins.str
     """The "iss" of JWT-SVIDs; empty for none."""
+    wit_issuer: _builtins.str
+    """The "iss" of WIT-SVIDs; empty for none."""
     @_builtins.property
     def ca_subject(self) -> Global___CaSubject:
         """Whom the certificates of X.509 authorities name, beside their serial number."""
@@ -273,10 +294,11 @@ class Policy(_message.Message):
         clock_tolerance: _builtins.int = ...,
         jwt_issuer: _builtins.str = ...,
         ca_subject: Global___CaSubject | None = ...,
+        wit_issuer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject", "clock_tolerance", b"clock_tolerance", "jwt_issuer", b"jwt_issuer", "max_authority_ttl", b"max_authority_ttl", "max_backdate", b"max_backdate", "max_jwt_ttl", b"max_jwt_ttl", "max_x509_ttl", b"max_x509_ttl", "trust_domain", b"trust_domain"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject", "clock_tolerance", b"clock_tolerance", "jwt_issuer", b"jwt_issuer", "max_authority_ttl", b"max_authority_ttl", "max_backdate", b"max_backdate", "max_jwt_ttl", b"max_jwt_ttl", "max_x509_ttl", b"max_x509_ttl", "trust_domain", b"trust_domain", "wit_issuer", b"wit_issuer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -610,6 +632,117 @@ class JwtResult(_message.Message):
 Global___JwtResult: _TypeAlias = JwtResult  # noqa: Y015
 
 @_typing.final
+class SignWit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_ID_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    authority_id: _builtins.str
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitOrder]: ...
+    def __init__(
+        self,
+        *,
+        authority_id: _builtins.str = ...,
+        orders: _abc.Iterable[Global___WitOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_id", b"authority_id", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignWit: _TypeAlias = SignWit  # noqa: Y015
+
+@_typing.final
+class WitOrder(_message.Message):
+    """All that a caller can choose in a token that is bound to a workload's key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPIFFE_ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    ALGORITHM_FIELD_NUMBER: _builtins.int
+    ISSUED_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    spiffe_id: _builtins.str
+    public_key: _builtins.bytes
+    """The workload's, SubjectPublicKeyInfo, DER."""
+    algorithm: _builtins.str
+    """JWS name of the algorithm that the workload signs its proofs with."""
+    issued_at: _builtins.int
+    """Unix seconds."""
+    expires_at: _builtins.int
+    def __init__(
+        self,
+        *,
+        spiffe_id: _builtins.str = ...,
+        public_key: _builtins.bytes = ...,
+        algorithm: _builtins.str = ...,
+        issued_at: _builtins.int = ...,
+        expires_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm", b"algorithm", "expires_at", b"expires_at", "issued_at", b"issued_at", "public_key", b"public_key", "spiffe_id", b"spiffe_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitOrder: _TypeAlias = WitOrder  # noqa: Y015
+
+@_typing.final
+class WitResults(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___WitResult]:
+        """In the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___WitResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitResults: _TypeAlias = WitResults  # noqa: Y015
+
+@_typing.final
+class WitResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    JTI_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """JWS compact serialization."""
+    jti: _builtins.str
+    """The token's "jti", which the signer makes."""
+    @_builtins.property
+    def refusal(self) -> Global___Refusal:
+        """Set instead of the others."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        jti: _builtins.str = ...,
+        refusal: Global___Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jti", b"jti", "refusal", b"refusal", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WitResult: _TypeAlias = WitResult  # noqa: Y015
+
+@_typing.final
 class GenerateAuthority(_message.Message):
     """Makes a key in a slot, in place of what the slot held; for X.509 with a self-signed certificate."""
 
@@ -621,7 +754,7 @@ class GenerateAuthority(_message.Message):
     NOT_BEFORE_FIELD_NUMBER: _builtins.int
     NOT_AFTER_FIELD_NUMBER: _builtins.int
     slot: _builtins.str
-    """x509-CA-A, x509-CA-B, JWT-Signer-A, JWT-Signer-B."""
+    """x509-CA-A, x509-CA-B, JWT-Signer-A, JWT-Signer-B, WIT-Signer-A, WIT-Signer-B."""
     kind: Global___AuthorityKind.ValueType
     key_type: Global___KeyType.ValueType
     not_before: _builtins.int
@@ -701,11 +834,11 @@ class Authority(_message.Message):
     kind: Global___AuthorityKind.ValueType
     key_type: Global___KeyType.ValueType
     id: _builtins.str
-    """X.509: lower case hex of the subject key identifier. JWT: the key ID."""
+    """X.509: lower case hex of the subject key identifier. JWT and WIT: the key ID."""
     not_before: _builtins.int
     not_after: _builtins.int
     certificate: _builtins.bytes
-    """X.509: the CA certificate, DER. JWT: empty."""
+    """X.509: the CA certificate, DER. JWT and WIT: empty."""
     public_key: _builtins.bytes
     """SubjectPublicKeyInfo, DER."""
     def __init__(

@@ -59,6 +59,7 @@ class Parts:
     limits: RateLimitSettings
     admin_ids: frozenset[SpiffeId] = frozenset()
     jwt_enabled: bool = True
+    wit_enabled: bool = False
 
 
 class Api:
@@ -74,6 +75,7 @@ class Api:
             bundles=reader.bundles,
             admin_ids=parts.admin_ids,
         )
+        reader.subscribe(self.gate.review)
         self.promotion = Promotion(parts.agents, reader.caught_up, self.gate)
         limits = RateLimits(parts.clock, parts.limits, self.gate.check_again)
         self._agent = _agent_service(parts, limits)
@@ -97,7 +99,9 @@ class Api:
             issuer=parts.issuer,
             index=reader.entries,
             limits=limits,
+            check_again=self.gate.check_again,
             jwt_enabled=parts.jwt_enabled,
+            wit_enabled=parts.wit_enabled,
         )
         self._logger = LoggerService(parts.observer)
         self._health = HealthService(parts.health)

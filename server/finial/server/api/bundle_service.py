@@ -25,6 +25,7 @@ from finial.server.api.failure import invalid, not_found
 from finial.server.api.masks import hidden_fields
 from finial.server.api.settled import Settled
 from finial.server.datastore.bundles import BundleStore
+from finial.server.registry.errors import KeyIdTaken
 from finial.spiffe.bundle import Bundle, BundleSource
 from finial.spiffe.trust_domain import TrustDomain
 
@@ -97,7 +98,10 @@ class BundleService(BundleServicer):
             wit = decode_wit_authorities(request.wit_authorities)
         except ConversionError as error:
             raise invalid(f"failed to convert {what} authority: {error}") from None
-        bundle = await self._store.append(self._own, x509, jwt, wit)
+        try:
+            bundle = await self._store.append(self._own, x509, jwt, wit)
+        except KeyIdTaken as error:
+            raise invalid(f"failed to append authorities: {error}") from None
         await self._settled()
         self._observer.act("authorities appended", sequence_number=bundle.sequence)
         return encode_bundle(bundle, hidden_fields(request, "output_mask"))

@@ -11,7 +11,7 @@ import grpc
 
 from finial.api.spire import types_pb2
 from finial.attestors.selector import Selector, SelectorError
-from finial.server.issuance.orders import IssuedJwt, IssuedX509
+from finial.server.issuance.orders import IssuedJwt, IssuedWit, IssuedX509
 from finial.spiffe.errors import SpiffeError
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.trust_domain import TrustDomain
@@ -132,6 +132,16 @@ def encode_x509_svid(value: SpiffeId, svid: IssuedX509, hint: str = "") -> types
 
 def encode_jwt_svid(value: SpiffeId, svid: IssuedJwt, hint: str = "") -> types_pb2.JWTSVID:
     return types_pb2.JWTSVID(
+        token=svid.token,
+        id=encode_spiffe_id(value),
+        expires_at=svid.expires_at,
+        issued_at=svid.issued_at,
+        hint=hint,
+    )
+
+
+def encode_wit_svid(value: SpiffeId, svid: IssuedWit, hint: str = "") -> types_pb2.WITSVID:
+    return types_pb2.WITSVID(
         token=svid.token,
         id=encode_spiffe_id(value),
         expires_at=svid.expires_at,

@@ -5,6 +5,7 @@ lost admin entry, a root that left the bundle and the end of a certificate count
 call on.
 """
 
+from collections.abc import Collection
 from typing import Final, NamedTuple, Protocol
 
 import grpc
@@ -20,12 +21,14 @@ from finial.spiffe.bundle import Bundle, BundleSource
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.x509_svid import VerifiedX509Svid
 
-_REASONS: Final = {
+_DETAILS: Final = {
     AgentVerdict.EXPIRED: PermissionDeniedDetails.AGENT_EXPIRED,
     AgentVerdict.NOT_ATTESTED: PermissionDeniedDetails.AGENT_NOT_ATTESTED,
     AgentVerdict.NOT_ACTIVE: PermissionDeniedDetails.AGENT_NOT_ACTIVE,
     AgentVerdict.BANNED: PermissionDeniedDetails.AGENT_BANNED,
 }
+_OWED: Final = frozenset({CallerKind.ADMIN, CallerKind.DOWNSTREAM, CallerKind.AGENT})
+"""Kinds whose right is the registry's to give and to take, also while they call."""
 
 
 class EntryRights(Protocol):
@@ -50,6 +53,8 @@ class Identity(NamedTuple):
     agent: Agent | None = None
     promotes: str = ""
     """The serial number that this call, the first with it, makes the agent's only one."""
+    why: str = ""
+    """Why the call was refused, in more words than the caller is told."""
 
 
 class _Verdict(NamedTuple):
@@ -57,6 +62,7 @@ class _Verdict(NamedTuple):
     agent: Agent | None = None
     promotes: str = ""
     refusal: StatusError | None = None
+    why: str = ""
     superseded: bool = False
     """Whether it is refused for a serial number that is not, or no longer, the agent's."""
 
@@ -81,6 +87,7 @@ class Gate:
         self._bundles = bundles
         self._admin_ids = admin_ids
         self._roots: dict[str, tuple[Bundle, frozenset[bytes]]] = {}
+        self._open: dict[str, set[ServerContext]] = {}  # by the caller's SPIFFE ID
 
     def admit(self, context: ServerContext) -> None:
         """Sets `context.identity`.
@@ -95,11 +102,16 @@ class Gate:
             context.method,
             _name_of(context.caller),
             verdict.kind.value,
+            _peer_of(context.caller),
         )
-        context.identity = Identity(info, verdict.kind, verdict.agent, verdict.promotes)
+        context.identity = Identity(
+            info, verdict.kind, verdict.agent, verdict.promotes, verdict.why
+        )
         self._observer.started(info)
         if verdict.refusal is not None:
             raise verdict.refusal
+        if verdict.kind in _OWED:
+            self._open.setdefault(_id_of(context), set()).add(context)
 
     def check_again(self, context: ServerContext) -> None:
         """For calls that have waited: raises as `admit` does when the caller lost its right since.
@@ -108,10 +120,25 @@ class Gate:
         use: on that, SPIRE's agent throws away the SVID that it has, which is the new one.
         """
         verdict = self._judge(context)
-        if verdict.superseded:
-            raise _superseded()
-        if verdict.refusal is not None:
-            raise verdict.refusal
+        if verdict.refusal is None:
+            return
+        if isinstance(context.identity, Identity):
+            context.identity = context.identity._replace(why=verdict.why)
+        raise _superseded() if verdict.superseded else verdict.refusal
+
+    def review(self, callers: Collection[str] | None = None) -> None:
+        """End the calls under way whose callers have lost their right, as `check_again` says.
+
+        To be called whenever agents, entries or bundles have changed, with the SPIFFE IDs whose
+        rights can have become less by that; None stands for all.
+        """
+        concerned = tuple(self._open) if callers is None else callers
+        for caller in concerned:
+            for context in tuple(self._open.get(caller, ())):
+                try:
+                    self.check_again(context)
+                except StatusError as error:
+                    context.cut(error)
 
     def finished(
         self,
@@ -120,9 +147,19 @@ class Gate:
         message: str,
         seconds: float,
     ) -> None:
+        self._forget(context)
         identity = context.identity
         if isinstance(identity, Identity):
+            if identity.why:
+                message = f"{message} ({identity.why})"
             self._observer.finished(identity.info, code, message, seconds)
+
+    def _forget(self, context: ServerContext) -> None:
+        caller = _id_of(context)
+        if (calls := self._open.get(caller)) is not None:
+            calls.discard(context)
+            if not calls:
+                del self._open[caller]
 
     def _judge(self, context: ServerContext) -> _Verdict:
         allowed = allowed_kinds(context.method)
@@ -130,10 +167,11 @@ class Gate:
         if CallerKind.ANY in allowed:
             return _Verdict(CallerKind.ANY)
         if isinstance(caller, UnixCaller):
-            refusal = None if CallerKind.LOCAL in allowed else _denied(context.method)
-            return _Verdict(CallerKind.LOCAL, refusal=refusal)
+            if CallerKind.LOCAL in allowed:
+                return _Verdict(CallerKind.LOCAL)
+            return _refused(CallerKind.LOCAL, context.method, "not for callers on the socket")
         if caller.svid is None:
-            return _Verdict(CallerKind.ANY, refusal=_denied(context.method))
+            return _refused(CallerKind.ANY, context.method, "no certificate")
         return self._judge_svid(context.method, allowed, caller.svid)
 
     def _judge_svid(
@@ -144,25 +182,28 @@ class Gate:
     ) -> _Verdict:
         now = self._clock.time()
         if not self._root_is_trusted(svid):
-            return _Verdict(CallerKind.ANY, refusal=_untrusted(svid))
+            return _Verdict(CallerKind.ANY, refusal=_untrusted(svid), why="untrusted authority")
         if now <= svid.not_after:
             if CallerKind.ADMIN in allowed and self._is_admin(svid.id):
                 return _Verdict(CallerKind.ADMIN)
             if CallerKind.DOWNSTREAM in allowed and self._entries.is_downstream(svid.id):
                 return _Verdict(CallerKind.DOWNSTREAM)
         if CallerKind.AGENT not in allowed:
-            return _Verdict(CallerKind.ANY, refusal=_denied(method))
+            return _refused(
+                CallerKind.ANY, method, "no right to it, or its certificate has expired"
+            )
         return self._judge_agent(method, svid, now)
 
     def _judge_agent(self, method: str, svid: VerifiedX509Svid, now: float) -> _Verdict:
         agent = self._agents.get(svid.id)
         serial = str(svid.serial)
         verdict = check_agent(agent, serial, now, svid.not_after)
-        reason = _REASONS.get(verdict)
-        if reason is not None:
+        detail = _DETAILS.get(verdict)
+        if detail is not None:
             return _Verdict(
                 CallerKind.ANY,
-                refusal=_denied(method, reason),
+                refusal=_denied(method, detail),
+                why=f"agent is {verdict.value}",
                 superseded=verdict is AgentVerdict.NOT_ACTIVE,
             )
         promotes = serial if verdict is AgentVerdict.PROMOTE else ""
@@ -183,11 +224,26 @@ class Gate:
         return svid.root_der in known[1]
 
 
+def _id_of(context: ServerContext) -> str:
+    """The SPIFFE ID of who calls, "" for a caller without one."""
+    caller = context.caller
+    return caller.svid.id.uri if isinstance(caller, TlsCaller) and caller.svid is not None else ""
+
+
 def _name_of(caller: UnixCaller | TlsCaller) -> object:
     """What a log line calls the caller; made text only when it is printed."""
     if isinstance(caller, UnixCaller):
         return caller
     return caller.address if caller.svid is None else caller.svid.id
+
+
+def _peer_of(caller: UnixCaller | TlsCaller) -> str:
+    """Where a caller that is named by its SVID calls from."""
+    return caller.address if isinstance(caller, TlsCaller) and caller.svid is not None else ""
+
+
+def _refused(kind: CallerKind, method: str, why: str) -> _Verdict:
+    return _Verdict(kind, refusal=_denied(method), why=why)
 
 
 def _denied(

@@ -10,10 +10,12 @@ from finial.runtime.rpc import StatusError
 from finial.server.api.convert import status
 from finial.server.issuance import (
     IssuedJwt,
+    IssuedWit,
     IssuedX509,
     IssueError,
     IssueErrorKind,
     JwtOrder,
+    WitOrder,
     X509Order,
 )
 
@@ -21,6 +23,8 @@ _CODES: Final = {
     IssueErrorKind.MALFORMED_CSR: grpc.StatusCode.INVALID_ARGUMENT,
     IssueErrorKind.BAD_CSR_SIGNATURE: grpc.StatusCode.INVALID_ARGUMENT,
     IssueErrorKind.KEY_TOO_WEAK: grpc.StatusCode.INVALID_ARGUMENT,
+    IssueErrorKind.MALFORMED_KEY: grpc.StatusCode.INVALID_ARGUMENT,
+    IssueErrorKind.KEY_UNFIT: grpc.StatusCode.INVALID_ARGUMENT,
     IssueErrorKind.REFUSED_BY_POLICY: grpc.StatusCode.INVALID_ARGUMENT,
     IssueErrorKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }
@@ -28,6 +32,8 @@ _WHAT: Final = {
     IssueErrorKind.MALFORMED_CSR: "malformed CSR",
     IssueErrorKind.BAD_CSR_SIGNATURE: "invalid CSR signature",
     IssueErrorKind.KEY_TOO_WEAK: "CSR key is not acceptable",
+    IssueErrorKind.MALFORMED_KEY: "malformed public key",
+    IssueErrorKind.KEY_UNFIT: "invalid signing algorithm or key type",
     IssueErrorKind.REFUSED_BY_POLICY: "refused by policy",
     IssueErrorKind.UNAVAILABLE: "failed to sign",
 }
@@ -40,6 +46,8 @@ class Issues(Protocol):
 
     async def issue_jwt(self, order: JwtOrder) -> IssuedJwt | IssueError: ...
 
+    async def issue_wit(self, orders: Sequence[WitOrder]) -> list[IssuedWit | IssueError]: ...
+
 
 def issue_status(error: IssueError) -> types_pb2.Status:
     """The status of one item of a batch."""
@@ -50,6 +58,13 @@ def issue_failure(error: IssueError, *, signature: str = "invalid CSR signature"
     """The refusal of a whole call; `signature` is how it words a bad signature."""
     what = signature if error.kind is IssueErrorKind.BAD_CSR_SIGNATURE else _WHAT[error.kind]
     return StatusError(_code(error), f"{what}: {error.message}")
+
+
+def key_failure(error: IssueError) -> StatusError:
+    """The refusal of a whole call that named a public key."""
+    if error.kind is IssueErrorKind.MALFORMED_KEY:
+        return StatusError(_code(error), f"invalid public key: {error.message}")
+    return issue_failure(error)
 
 
 def csr_failure(error: IssueError) -> StatusError:

@@ -27,6 +27,7 @@ _MALFORMED = (
     TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
     Warning,
 )

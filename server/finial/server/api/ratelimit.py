@@ -26,6 +26,7 @@ class Limited(Enum):
     ATTESTATION = "attest agent"
     X509_SIGNING = "certificate signing"
     JWT_SIGNING = "JWT signing request"
+    WIT_SIGNING = "WIT signing request"
     STATUS = "post status"
 
 
@@ -42,7 +43,8 @@ class RateLimitSettings:
         if self.attestation:
             rates[Limited.ATTESTATION] = 1
         if self.signing:
-            rates |= {Limited.X509_SIGNING: 500, Limited.JWT_SIGNING: 500}
+            signed = (Limited.X509_SIGNING, Limited.JWT_SIGNING, Limited.WIT_SIGNING)
+            rates |= dict.fromkeys(signed, 500)
         return rates
 
 

@@ -1,9 +1,9 @@
 """The SVID service: documents for workloads, by entry for agents, by name for operators."""
 
 # The wire names the methods and hands each a context.
-# ruff: noqa: N802, ARG002
+# ruff: noqa: N802
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -11,7 +11,7 @@ import grpc
 from finial.api.spire import types_pb2
 from finial.api.spire.server import svid_pb2
 from finial.api.spire.server.svid_pb2_grpc import SVIDServicer
-from finial.runtime.rpc import StatusError
+from finial.runtime.rpc import ServerContext, StatusError
 from finial.server.api.caller import agent_of
 from finial.server.api.convert import (
     OK,
@@ -25,6 +25,7 @@ from finial.server.api.failure import invalid, not_found
 from finial.server.api.issuing import Issues, issue_failure, issue_status
 from finial.server.api.mint_csr import names_in
 from finial.server.api.ratelimit import Limited, RateLimits
+from finial.server.api.wit_svids import WitSvids
 from finial.server.issuance import IssuedX509, IssueError, JwtOrder, X509Order
 from finial.server.registry.index import EntryIndex
 from finial.server.registry.model import Agent, Entry
@@ -38,7 +39,12 @@ _NO_ENTRY: Final = status(grpc.StatusCode.NOT_FOUND, "entry not found or not aut
 
 
 class SvidService(SVIDServicer):
-    """Asks the issuer, once a call however many documents it is for."""
+    """Asks the issuer, once a call however many documents it is for.
+
+    Signing takes time, in which a caller can lose its right: `check_again` raises then, and what
+    was signed does not leave. Entries are looked at before: one that is deleted while its SVID is
+    being signed is still issued for, that once.
+    """
 
     def __init__(
         self,
@@ -47,13 +53,23 @@ class SvidService(SVIDServicer):
         issuer: Issues,
         index: EntryIndex,
         limits: RateLimits,
+        check_again: Callable[[ServerContext], None],
         jwt_enabled: bool = True,
+        wit_enabled: bool = False,
     ) -> None:
         self._own = trust_domain
         self._issuer = issuer
         self._index = index
         self._limits = limits
+        self._check_again = check_again
         self._jwt_enabled = jwt_enabled
+        self._wit = WitSvids(
+            trust_domain=trust_domain,
+            issuer=issuer,
+            index=index,
+            limits=limits,
+            enabled=wit_enabled,
+        )
 
     async def MintX509SVID(
         self, request: svid_pb2.MintX509SVIDRequest, context: Any
@@ -71,6 +87,7 @@ class SvidService(SVIDServicer):
             ttl=_ttl(request.ttl),
         )
         (issued,) = await self._issuer.issue_x509((order,))
+        self._check_again(context)
         if isinstance(issued, IssueError):
             raise issue_failure(issued, signature="failed to verify CSR signature")
         return svid_pb2.MintX509SVIDResponse(svid=encode_x509_svid(names.spiffe_id, issued))
@@ -86,9 +103,24 @@ class SvidService(SVIDServicer):
         _check_audience(request.audience)
         order = JwtOrder(spiffe_id=wanted, audience=tuple(request.audience), ttl=_ttl(request.ttl))
         issued = await self._issuer.issue_jwt(order)
+        self._check_again(context)
         if isinstance(issued, IssueError):
             raise issue_failure(issued)
         return svid_pb2.MintJWTSVIDResponse(svid=encode_jwt_svid(wanted, issued))
+
+    async def MintWITSVID(
+        self, request: svid_pb2.MintWITSVIDRequest, context: Any
+    ) -> svid_pb2.MintWITSVIDResponse:
+        answer = await self._wit.mint(request)
+        self._check_again(context)
+        return answer
+
+    async def BatchNewWITSVID(
+        self, request: svid_pb2.BatchNewWITSVIDRequest, context: Any
+    ) -> svid_pb2.BatchNewWITSVIDResponse:
+        answer = await self._wit.batch(request.params, context)
+        self._check_again(context)
+        return answer
 
     async def BatchNewX509SVID(
         self, request: svid_pb2.BatchNewX509SVIDRequest, context: Any
@@ -111,6 +143,7 @@ class SvidService(SVIDServicer):
             else:
                 results.append(_Results.Result(status=found))
         issued = iter(zip(entries, await self._issuer.issue_x509(orders), strict=True))
+        self._check_again(context)
         return svid_pb2.BatchNewX509SVIDResponse(
             results=[_result(*next(issued)) if r is None else r for r in results],
         )
@@ -134,6 +167,7 @@ class SvidService(SVIDServicer):
             include_jti=entry.jwt_svid_include_jti,
         )
         issued = await self._issuer.issue_jwt(order)
+        self._check_again(context)
         if isinstance(issued, IssueError):
             raise issue_failure(issued)
         return svid_pb2.NewJWTSVIDResponse(

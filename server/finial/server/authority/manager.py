@@ -38,15 +38,17 @@ class AuthoritySettings:
         ttl: life of an authority in seconds (`ca_ttl`), without the backdating.
         x509_key_type: `ca_key_type`.
         jwt_key_type: `jwt_key_type`.
+        wit_key_type: `wit_key_type`; None where WIT-SVIDs are switched off.
     """
 
     ttl: int = 86_400
     x509_key_type: KeyType = KeyType.EC_P256
     jwt_key_type: KeyType = KeyType.EC_P256
+    wit_key_type: KeyType | None = None
 
 
 class AuthorityManager:
-    """Has one active authority of each kind at all times after `start`."""
+    """Has one active authority of each kind that is wanted, at all times after `start`."""
 
     def __init__(
         self,
@@ -58,16 +60,13 @@ class AuthorityManager:
         journals: Journals,
         observer: Observer,
     ) -> None:
-        key_types = {
-            AuthorityKind.X509: settings.x509_key_type,
-            AuthorityKind.JWT: settings.jwt_key_type,
-        }
         self._clock = clock
         self._alarm = Alarm()
         self._recover = False
         self._on_recovery: list[Callable[[], None]] = []
-        self._series = {
-            kind: AuthoritySeries(
+
+        def series(kind: AuthorityKind, key_type: KeyType) -> AuthoritySeries:
+            return AuthoritySeries(
                 kind,
                 key_type=key_type,
                 ttl=settings.ttl,
@@ -77,8 +76,17 @@ class AuthorityManager:
                 journals=journals,
                 observer=observer,
             )
-            for kind, key_type in key_types.items()
+
+        self._series = {
+            AuthorityKind.X509: series(AuthorityKind.X509, settings.x509_key_type),
+            AuthorityKind.JWT: series(AuthorityKind.JWT, settings.jwt_key_type),
         }
+        self._unwanted: list[AuthoritySeries] = []
+        wit = series(AuthorityKind.WIT, settings.wit_key_type or KeyType.EC_P256)
+        if settings.wit_key_type is None:
+            self._unwanted.append(wit)
+        else:
+            self._series[AuthorityKind.WIT] = wit
 
     def subscribe(self, on_recovery: Callable[[], None]) -> None:
         """Call `on_recovery` after lost authorities were replaced while the server runs.
@@ -97,6 +105,8 @@ class AuthorityManager:
         """
         for series in self._series.values():
             await series.recover()
+        for series in self._unwanted:
+            await series.withdraw()
 
     async def run(self) -> None:
         """Rotate and prune, until cancelled."""
@@ -124,6 +134,8 @@ class AuthorityManager:
         Raises:
             AuthorityError: there is none yet.
         """
+        if kind not in self._series:
+            raise AuthorityError(f"{kind.name} functionality is disabled")
         found = self._series[kind].state.active
         if found is None:
             raise AuthorityError("server is initializing")

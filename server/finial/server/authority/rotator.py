@@ -30,7 +30,7 @@ class Authority:
     """One authority, whatever its kind.
 
     Attributes:
-        id: X.509: lower case hex of the subject key identifier; JWT: the key ID.
+        id: X.509: lower case hex of the subject key identifier; JWT and WIT: the key ID.
         slot: where its key lies, or lay.
         signed_until: no SVID that it signed ends later; 0 when it has signed none.
         lost: its key is gone.

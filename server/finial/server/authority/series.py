@@ -15,7 +15,7 @@ from finial.runtime.logging import log
 from finial.server.authority import journal, rotator
 from finial.server.authority.rotator import Activate, Authority, Prepare, Prune, State
 from finial.server.signer.model import BACKDATE, AuthorityKind, AuthorityRef, KeyType
-from finial.spiffe.bundle import JwtAuthority, X509Authority
+from finial.spiffe.bundle import JwtAuthority, WitAuthority, X509Authority
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,7 @@ RESERVE = 600
 _SLOTS = {
     AuthorityKind.X509: ("x509-CA-A", "x509-CA-B"),
     AuthorityKind.JWT: ("JWT-Signer-A", "JWT-Signer-B"),
+    AuthorityKind.WIT: ("WIT-Signer-A", "WIT-Signer-B"),
 }
 
 
@@ -50,12 +51,17 @@ class OwnBundle(Protocol):
     """What is needed of the store of the trust domain's own bundle; durable on return."""
 
     async def append(
-        self, x509: Sequence[X509Authority] = (), jwt: Sequence[JwtAuthority] = ()
+        self,
+        x509: Sequence[X509Authority] = (),
+        jwt: Sequence[JwtAuthority] = (),
+        wit: Sequence[WitAuthority] = (),
     ) -> None:
         """Add authorities; those that are in it already change nothing."""
         ...
 
-    async def remove(self, x509: Sequence[str] = (), jwt: Sequence[str] = ()) -> None:
+    async def remove(
+        self, x509: Sequence[str] = (), jwt: Sequence[str] = (), wit: Sequence[str] = ()
+    ) -> None:
         """Take authorities out, X.509 ones by subject key identifier in lower case hex."""
         ...
 
@@ -117,6 +123,27 @@ class AuthoritySeries:
                     await self._publish(each)
             await self._note(state)
         await self.maintain()
+
+    async def withdraw(self) -> None:
+        """Have none of this kind: what an earlier run left leaves the bundle, and its keys go.
+
+        Raises:
+            JournalError: the journal can't be read.
+            SignerError, StoreError: what is needed for it is not to be had.
+        """
+        async with self._lock:
+            noted = await self._journals.get(self._name)
+            left = State() if noted is None else journal.decode(noted)
+            known = (left.active, left.prepared, *left.old)
+            if gone := [each.id for each in known if each is not None]:
+                await self._unpublish(gone)
+            for held in await self._signers.authorities():
+                if held.kind is self.kind:
+                    await self._signers.drop(held.slot, held.id)
+            self.state = State()
+            if gone:
+                await self._journals.put(self._name, journal.encode(self.state))
+                self._observer.act("authorities withdrawn", kind=self.kind.value)
 
     async def maintain(self) -> None:
         """Do everything that is due."""
@@ -194,11 +221,7 @@ class AuthoritySeries:
         return self.state.active
 
     async def _prune(self, gone: Sequence[Authority]) -> None:
-        ids = [each.id for each in gone]
-        if self.kind is AuthorityKind.X509:
-            await self._bundle.remove(x509=ids)
-        else:
-            await self._bundle.remove(jwt=ids)
+        await self._unpublish([each.id for each in gone])
         await self._note(rotator.pruned(self.state, gone))
         for each in gone:
             self._tell("authority pruned from the bundle", each)
@@ -207,9 +230,20 @@ class AuthoritySeries:
     async def _publish(self, made: AuthorityRef) -> None:
         if self.kind is AuthorityKind.X509:
             await self._bundle.append(x509=[X509Authority.from_der(made.certificate)])
-        else:
+        elif self.kind is AuthorityKind.JWT:
             key = JwtAuthority.from_spki(made.id, made.public_key, expires_at=made.not_after)
             await self._bundle.append(jwt=[key])
+        else:
+            bound = WitAuthority.from_spki(made.id, made.public_key, expires_at=made.not_after)
+            await self._bundle.append(wit=[bound])
+
+    async def _unpublish(self, ids: Sequence[str]) -> None:
+        if self.kind is AuthorityKind.X509:
+            await self._bundle.remove(x509=ids)
+        elif self.kind is AuthorityKind.JWT:
+            await self._bundle.remove(jwt=ids)
+        else:
+            await self._bundle.remove(wit=ids)
 
     async def _note(self, state: State) -> None:
         if state != self.state:

@@ -10,7 +10,7 @@ from finial.runtime.cli.flags import text
 from finial.runtime.cli.pem import certificate_pem
 from finial.server.cli.admin import admin_command
 from finial.spiffe.bundle import Bundle as DomainBundle
-from finial.spiffe.bundle import JwtAuthority, X509Authority
+from finial.spiffe.bundle import JwtAuthority, WitAuthority, X509Authority
 
 FORMATS = ("pem", "spiffe")
 
@@ -38,6 +38,10 @@ def as_jwks(bundle: Bundle) -> str:
             tuple(
                 JwtAuthority.from_spki(each.key_id, each.public_key)
                 for each in bundle.jwt_authorities
+            ),
+            tuple(
+                WitAuthority.from_spki(each.key_id, each.public_key)
+                for each in bundle.wit_authorities
             ),
             sequence=bundle.sequence_number,
             refresh_hint=bundle.refresh_hint,

@@ -24,6 +24,7 @@ COMMANDS = (
     Listed("bundle show", "Print the server's own bundle", f"{HERE}.bundle_show:COMMAND"),
     Listed("x509 mint", "Mint an X509-SVID with a fresh key", f"{HERE}.x509_mint:COMMAND"),
     Listed("jwt mint", "Mint a JWT-SVID", f"{HERE}.jwt_mint:COMMAND"),
+    Listed("wit mint", "Mint a WIT-SVID with a fresh key", f"{HERE}.wit_mint:COMMAND"),
     Listed("logger get", "Show the log level", f"{HERE}.logger:GET"),
     Listed("logger set", "Change the log level until restart", f"{HERE}.logger:SET"),
     Listed("logger reset", "Return to the log level of the start", f"{HERE}.logger:RESET"),

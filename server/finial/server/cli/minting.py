@@ -1,4 +1,4 @@
-"""What `x509 mint` and `jwt mint` have in common."""
+"""What `x509 mint`, `jwt mint` and `wit mint` have in common."""
 
 import time
 

@@ -65,6 +65,7 @@ def server_config(document: Document, overrides: Mapping[str, str] | None = None
     reader.refuse()
     assert server is not None
     _warn_of_short_authorities(reader, document, server)
+    _warn_of_unused_wit_settings(reader, document, server)
     return ServerConfig(
         server=server,
         datastore=only(found["DataStore"], SqlDataStore),
@@ -88,3 +89,15 @@ def _warn_of_short_authorities(reader: Reader, document: Document, server: Serve
                 f"{format_duration(server.ca_ttl)}, and SVIDs will at times be shorter",
                 f"set it to {format_duration(most)} or less, or raise ca_ttl",
             )
+
+
+def _warn_of_unused_wit_settings(
+    reader: Reader, document: Document, server: ServerSettings
+) -> None:
+    if server.experimental.wit_enabled:
+        return
+    for key in ("wit_key_type", "wit_issuer"):
+        if getattr(server.experimental, key):
+            path = ("server", "experimental", key)
+            way_out = 'add feature_flags = ["wit-svid"] to the section, or remove it'
+            reader.warn(document.mark(path), path, "has no effect: WIT-SVIDs are off", way_out)

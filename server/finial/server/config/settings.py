@@ -19,6 +19,7 @@ from finial.runtime.config.fields import (
     SpiffeIdText,
     Text,
     TrustDomainName,
+    features,
     key_type,
     whole_number,
 )
@@ -65,11 +66,16 @@ class RateLimit(Section):
     signing: Flag = True
 
 
+WIT_SVID = "wit-svid"
 _KEPT_CURRENT = "the entry index is kept current by every change, and needs no reload"
 
 
 class ServerExperimental(Section):
-    """SPIRE's experimental keys; those about its caches have nothing to act on here."""
+    """SPIRE's experimental keys; those about its caches have nothing to act on here.
+
+    WIT-SVIDs are off unless named in `feature_flags`: some consumers of other trust domains refuse
+    a whole bundle for the keys of WIT-SVIDs in it.
+    """
 
     no_effect: ClassVar = {
         "cache_reload_interval": _KEPT_CURRENT,
@@ -83,9 +89,6 @@ class ServerExperimental(Section):
         "auth_opa_policy_engine": Unserved("remove it; the built-in policy is SPIRE's default"),
         "agent_spiffe_id_as_selector": Unserved("list parent IDs in the entries instead", OFF),
         "require_pq_kem": Unserved("remove it, or keep this server on SPIRE", OFF),
-        "feature_flags": Unserved("remove it", ([],)),
-        "wit_key_type": Unserved("remove it; WIT-SVIDs are not issued"),
-        "wit_issuer": Unserved("remove it; WIT-SVIDs are not issued"),
     }
 
     cache_reload_interval: Duration | None = None
@@ -94,6 +97,25 @@ class ServerExperimental(Section):
     prune_events_older_than: Duration | None = None
     event_timeout: Duration | None = None
     sql_transaction_timeout: Duration | None = None
+    feature_flags: Annotated[tuple[str, ...], features(WIT_SVID)] = ()
+    wit_key_type: Annotated[str, key_type("wit_key_type", *KEY_TYPES)] | None = None
+    wit_issuer: Text = ""
+
+    @field_validator("wit_issuer")
+    @classmethod
+    def _no_discovery(cls, issuer: str) -> str:
+        """WIT-SVID section 3.7: the issuer is not to be one for OpenID Connect Discovery."""
+        if issuer.lower().startswith("https:"):
+            raise FieldError(
+                "is an https URL, with which WIT-SVIDs would be taken for ID tokens",
+                "name the trust domain's ID instead, or remove it",
+            )
+        return issuer
+
+    @property
+    def wit_enabled(self) -> bool:
+        """Whether WIT-SVIDs are issued."""
+        return WIT_SVID in self.feature_flags
 
 
 class ServerSettings(LoggedSection):
@@ -143,6 +165,8 @@ class ServerSettings(LoggedSection):
     signers: Annotated[int, whole_number(1, 64, "a number of processes")] = Field(
         default_factory=_cores
     )
+    connections_per_address: Annotated[int, whole_number(1, 1_000_000)] = 2_000
+    connections_per_uid: Annotated[int, whole_number(1, 1_000_000)] = 5_000
     socket_group: FilledText | None = None
     socket_mode: SocketMode = 0o600
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
     from finial.server.datastore.database import Database
+    from finial.server.datastore.rows import Decode
     from finial.server.datastore.transaction import Transaction
     from finial.server.registry.model import Agent
     from finial.spiffe.spiffe_id import SpiffeId
@@ -212,10 +213,14 @@ class AgentStore:
         return await self._database.write(work)
 
 
-def find_agents(connection: Connection, agent_ids: list[str] | None = None) -> list[Agent]:
-    """Return the agents of these IDs, or all; those that are not stored are absent."""
-    if agent_ids is None:
-        return [agent_of(row) for row in connection.execute(_ALL.order_by(agents.c.row))]
+def find_all(connection: Connection, decode: Decode[Agent] = agent_of) -> list[Agent]:
+    """Return every agent, oldest first, without those of which `decode` makes nothing."""
+    rows = connection.execute(_ALL.order_by(agents.c.row))
+    return [agent for row in rows if (agent := decode(row)) is not None]
+
+
+def find_agents(connection: Connection, agent_ids: list[str]) -> list[Agent]:
+    """Return the agents of these IDs; those that are not stored are absent."""
     rows = (connection.execute(_ONE, {"agent_id": agent_id}).first() for agent_id in agent_ids)
     return [agent_of(row) for row in rows if row is not None]
 

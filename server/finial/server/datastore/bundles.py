@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import bindparam, func, insert, select, update
 
 from finial.server.datastore.schema import bundles
-from finial.server.registry.errors import NotFound
+from finial.server.registry.errors import KeyIdTaken, NotFound
 from finial.spiffe.bundle import Bundle, JwtAuthority, WitAuthority, X509Authority
 from finial.spiffe.trust_domain import TrustDomain
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from finial.server.datastore.database import Database
+    from finial.server.datastore.rows import Decode
     from finial.server.datastore.transaction import Transaction
 
 KIND = "bundle"
@@ -84,10 +85,14 @@ class BundleStore:
         """Add authorities that the bundle does not have yet; make the bundle if there is none.
 
         A certificate is known by its bytes, a key by its key ID.
+
+        Raises:
+            KeyIdTaken: a JWT and a WIT key would have the same ID.
         """
 
         def appended(old: Bundle) -> Bundle:
             certificates = {authority.der for authority in old.x509_authorities}
+            _check_key_ids(old, jwt_authorities, wit_authorities)
             return replace(
                 old,
                 x509_authorities=(
@@ -125,9 +130,13 @@ class BundleStore:
         return await self._change(trust_domain, pruned)
 
     async def remove(
-        self, trust_domain: TrustDomain, x509_ids: Sequence[str] = (), jwt_ids: Sequence[str] = ()
+        self,
+        trust_domain: TrustDomain,
+        x509_ids: Sequence[str] = (),
+        jwt_ids: Sequence[str] = (),
+        wit_ids: Sequence[str] = (),
     ) -> Bundle:
-        """Take authorities out: X.509 ones by authority ID, JWT ones by key ID.
+        """Take authorities out: X.509 ones by authority ID, JWT and WIT ones by key ID.
 
         Raises:
             NotFound: there is no such bundle.
@@ -140,6 +149,7 @@ class BundleStore:
                     a for a in old.x509_authorities if a.authority_id not in x509_ids
                 ),
                 jwt_authorities=tuple(a for a in old.jwt_authorities if a.key_id not in jwt_ids),
+                wit_authorities=tuple(a for a in old.wit_authorities if a.key_id not in wit_ids),
             )
 
         return await self._change(trust_domain, without)
@@ -161,14 +171,19 @@ class BundleStore:
         return await self._database.write(work)
 
 
-def find_bundles(connection: Connection) -> list[Bundle]:
-    """Return every bundle in the order in which the domains became known."""
-    return [_bundle_of(row) for row in connection.execute(_ALL.order_by(bundles.c.row))]
+def find_bundles(connection: Connection, decode: Decode[Bundle] | None = None) -> list[Bundle]:
+    """Return every bundle in the order in which the domains became known.
+
+    Those of which `decode` makes nothing are left out; without it, each has to be readable.
+    """
+    decode = decode or bundle_of
+    rows = connection.execute(_ALL.order_by(bundles.c.row))
+    return [bundle for row in rows if (bundle := decode(row)) is not None]
 
 
 def _find(connection: Connection, trust_domain: TrustDomain) -> Bundle | None:
     row = connection.execute(_ONE, {"of_name": trust_domain.name}).first()
-    return None if row is None else _bundle_of(row)
+    return None if row is None else bundle_of(row)
 
 
 def _write(transaction: Transaction, bundle: Bundle) -> Bundle:
@@ -188,6 +203,20 @@ def _write(transaction: Transaction, bundle: Bundle) -> Bundle:
 def _with_keys(old: tuple[K, ...], new: Sequence[K]) -> tuple[K, ...]:
     known = {authority.key_id for authority in old}
     return old + tuple(authority for authority in new if authority.key_id not in known)
+
+
+def _check_key_ids(old: Bundle, jwt: Sequence[JwtAuthority], wit: Sequence[WitAuthority]) -> None:
+    """No JWT and WIT key of a bundle share a key ID (WIT-SVID section 6.1).
+
+    Only what is new is judged: a bundle of old that breaks the rule still takes other keys.
+    """
+    jwt_ids = {authority.key_id for authority in old.jwt_authorities}
+    wit_ids = {authority.key_id for authority in old.wit_authorities}
+    new_jwt = {authority.key_id for authority in jwt} - jwt_ids
+    new_wit = {authority.key_id for authority in wit} - wit_ids
+    taken = (new_jwt & (wit_ids | new_wit)) | (new_wit & jwt_ids)
+    if taken:
+        raise KeyIdTaken(min(taken))
 
 
 def _authorities_text(bundle: Bundle) -> str:
@@ -211,7 +240,7 @@ def _key_members(authority: JwtAuthority | WitAuthority) -> dict[str, Any]:
     }
 
 
-def _bundle_of(row: Sequence[Any]) -> Bundle:
+def bundle_of(row: Sequence[Any]) -> Bundle:
     _, name, sequence, refresh_hint, text = row
     authorities = json.loads(text)
     return Bundle(

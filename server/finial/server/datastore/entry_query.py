@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Select
 
+    from finial.server.datastore.rows import Decode
     from finial.server.registry.model import Entry, EntryFilter
 
 _SELECTORS = SetColumn(
@@ -66,9 +67,10 @@ def find_similar(connection: Connection, digests: Sequence[str]) -> list[Entry]:
     return sorted(_in_chunks(connection, _SIMILAR, digests), key=lambda entry: entry.row)
 
 
-def find_all(connection: Connection) -> list[Entry]:
-    """Return every entry, oldest first."""
-    return [entry_of(row) for row in connection.execute(_ALL.order_by(entries.c.row))]
+def find_all(connection: Connection, decode: Decode[Entry] = entry_of) -> list[Entry]:
+    """Return every entry, oldest first, without those of which `decode` makes nothing."""
+    rows = connection.execute(_ALL.order_by(entries.c.row))
+    return [entry for row in rows if (entry := decode(row)) is not None]
 
 
 def find_page(connection: Connection, wanted: EntryFilter, size: int, token: str) -> Page[Entry]:

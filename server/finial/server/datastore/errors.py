@@ -7,6 +7,7 @@ StoreError
 │   ├── ForeignDatabase   another program's tables
 │   │   └── SpireDatabase a SPIRE server's own database
 │   └── NotWritable       the file or its folder cannot be written
+├── RowUnreadable         one row is not as it was written
 ├── StoreFull             no space left; what was acknowledged is kept, and work can go on later
 ├── StoreBusy             another process holds the database
 └── StoreClosed           used after close
@@ -73,6 +74,17 @@ class NotWritable(StoreUnusable):
             f"database {path} cannot be opened for writing ({reason}): the server's user needs "
             "write permission on the file and on its folder"
         )
+
+
+class RowUnreadable(StoreError):
+    """A row is not as this program writes them; all others may be."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"database {path} has a row that is not as it was written ({reason}): "
+            "write the thing anew, or restore the database from a backup"
+        )
+        self.reason = reason
 
 
 class StoreFull(StoreError):

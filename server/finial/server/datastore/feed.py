@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from finial.server.datastore import agents, bundles, entry_query, entry_write
-from finial.server.datastore.errors import DatabaseDamaged
+from finial.server.datastore.errors import DatabaseDamaged, RowUnreadable
+from finial.server.datastore.rows import UNREADABLE, agent_of, entry_of, leaving_out
 from finial.server.datastore.schema import change_feed, properties
+from finial.server.datastore.sqlite import unreadable_text_as_bytes
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -38,7 +40,8 @@ _READ_FLOOR = select(properties.c.value).where(properties.c.name == _FLOOR)
 class Delta:
     """What is different at `revision`; None stands for a thing that is gone.
 
-    With `full`, it holds everything that is stored and replaces what the reader has.
+    With `full`, it holds everything that is stored and replaces what the reader has; but for what
+    `left_out` names, which cannot be read.
     """
 
     revision: int
@@ -46,6 +49,7 @@ class Delta:
     entries: dict[str, Entry | None] = field(default_factory=dict)
     agents: dict[str, Agent | None] = field(default_factory=dict)
     bundles: dict[str, Bundle | None] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 class FeedStore:
@@ -74,9 +78,18 @@ class FeedStore:
         """Return all that is stored, as of one moment."""
         try:
             return await self._database.read(_everything)
-        except (TypeError, ValueError) as error:
+        except UNREADABLE as error:
             reason = f"a row is not as it was written: {error}"
             raise DatabaseDamaged(str(self._database.path), reason) from None
+        except RowUnreadable as error:
+            raise DatabaseDamaged(str(self._database.path), error.reason) from None
+
+    async def everything_readable(self) -> Delta:
+        """Return all that is stored, without the rows that cannot be read: these are named.
+
+        For a server that runs: one bad row must not keep a ban of somebody else from it.
+        """
+        return await self._database.read(_everything_readable)
 
     async def tail(self, after: int) -> Delta:
         """Return what changed after a revision, in part if it is very much.
@@ -84,8 +97,14 @@ class FeedStore:
         What changed several times is there once, as it is now, which may be later than the
         Delta's revision: applying a change twice does no harm. If retention has removed what came
         after the revision, the answer is `full`.
+
+        Raises:
+            RowUnreadable: something that changed cannot be read.
         """
-        return await self._database.read(lambda connection: _tail(connection, after))
+        try:
+            return await self._database.read(lambda connection: _tail(connection, after))
+        except UNREADABLE as error:
+            raise RowUnreadable(str(self._database.path), str(error)) from None
 
     async def prune(self, now: float) -> int:
         """Remove what is too old or too much, never the newest row; return how many."""
@@ -124,8 +143,27 @@ def _everything(connection: Connection) -> Delta:
         connection.execute(_LATEST).scalar() or 0,
         full=True,
         entries={entry.id: entry for entry in entry_query.find_all(connection)},
-        agents={agent.id.uri: agent for agent in agents.find_agents(connection)},
+        agents={agent.id.uri: agent for agent in agents.find_all(connection)},
         bundles={bundle.trust_domain.name: bundle for bundle in bundles.find_bundles(connection)},
+    )
+
+
+def _everything_readable(connection: Connection) -> Delta:
+    bad: list[str] = []
+    read_entry = leaving_out(entry_write.KIND, entry_of, bad)
+    read_agent = leaving_out(agents.KIND, agent_of, bad)
+    read_bundle = leaving_out(bundles.KIND, bundles.bundle_of, bad)
+    with unreadable_text_as_bytes(connection):
+        found_entries = entry_query.find_all(connection, read_entry)
+        found_agents = agents.find_all(connection, read_agent)
+        found_bundles = bundles.find_bundles(connection, read_bundle)
+    return Delta(
+        connection.execute(_LATEST).scalar() or 0,
+        full=True,
+        entries={each.id: each for each in found_entries},
+        agents={each.id.uri: each for each in found_agents},
+        bundles={each.trust_domain.name: each for each in found_bundles},
+        left_out=tuple(bad),
     )
 
 

@@ -9,16 +9,25 @@ import json
 import sys
 from functools import lru_cache
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from finial.attestors.selector import Selector
 from finial.server.registry.model import Agent, Entry
 from finial.spiffe.spiffe_id import SpiffeId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Row
+
+    T = TypeVar("T")
+    Decode = Callable[[Any], T | None]
+
+UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
+"""What decoding raises for a row that nobody here has written."""
+
+_MOST_SAID = 300
+"""Characters of what is wrong with a row."""
 
 _dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -38,6 +47,8 @@ def _selectors(text: str) -> tuple[Selector, ...]:
 
 @lru_cache(maxsize=_SHARED)
 def _shared_selector(kind: str, value: str) -> Selector:
+    if not isinstance(value, str):
+        raise TypeError("a selector's value is not a text")
     return Selector(sys.intern(kind), value)
 
 
@@ -48,7 +59,10 @@ def names_text(names: Iterable[str]) -> str:
 
 @lru_cache(maxsize=_SHARED)
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(json.loads(text))
+    names = json.loads(text)
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise TypeError("not a list of names")
+    return tuple(names)
 
 
 def similarity_of(spiffe_id: SpiffeId, parent_id: SpiffeId, selectors: str) -> str:
@@ -58,6 +72,24 @@ def similarity_of(spiffe_id: SpiffeId, parent_id: SpiffeId, selectors: str) -> s
     """
     text = f"{spiffe_id.uri}\n{parent_id.uri}\n{selectors}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def leaving_out(kind: str, decode: Decode[T], left_out: list[str]) -> Decode[T]:
+    """Return `decode` for rows of which some may be unreadable; what these are is noted.
+
+    Bytes in a row are a text that is not UTF-8: no column is of them.
+    """
+
+    def attempt(row: Any) -> T | None:
+        try:
+            if any(isinstance(column, bytes) for column in row):
+                raise TypeError("a text is not UTF-8")
+            return decode(row)
+        except UNREADABLE as error:
+            left_out.append(f"{kind} in row {row[0]}: {error}"[:_MOST_SAID])
+            return None
+
+    return attempt
 
 
 def entry_row(entry: Entry) -> dict[str, Any]:

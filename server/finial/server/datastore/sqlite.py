@@ -8,6 +8,7 @@ to take the write lock before the first read.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import NullPool, create_engine
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from finial.server.datastore.errors import (
     DatabaseDamaged,
     NotWritable,
+    RowUnreadable,
     StoreBusy,
     StoreError,
     StoreFull,
@@ -23,6 +25,7 @@ from finial.server.datastore.errors import (
 from finial.server.datastore.schema import issued_svids
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -40,6 +43,9 @@ _WRITER_PRAGMAS = (
     "PRAGMA cache_size = -8192",
 )
 _READER_PRAGMAS = ("PRAGMA query_only = ON", "PRAGMA cache_size = -4096")
+
+_NOT_UTF_8 = "Could not decode to UTF-8"
+"""What the driver says, without a code of SQLite's, which does not look into texts."""
 
 _UNBOUNDED = frozenset({issued_svids.name})
 """Too long to be read through at each start."""
@@ -131,4 +137,26 @@ def explain(error: DBAPIError | sqlite3.Error, path: str) -> StoreError:
         return NotWritable(path, str(cause))
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusy(path)
+    if str(cause).startswith(_NOT_UTF_8):
+        column = str(cause).removeprefix(_NOT_UTF_8).partition(" with text ")[0].strip()
+        return RowUnreadable(path, f"the text in {column} is not UTF-8")
     return StoreError(f"database {path}: {cause}")
+
+
+@contextmanager
+def unreadable_text_as_bytes(connection: Connection) -> Iterator[None]:
+    """Get text that is not UTF-8 as bytes, instead of an error that hides all other rows."""
+    raw = connection.connection.dbapi_connection
+    assert isinstance(raw, sqlite3.Connection)
+    raw.text_factory = _text_or_bytes
+    try:
+        yield
+    finally:
+        raw.text_factory = str
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data

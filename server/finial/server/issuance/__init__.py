@@ -10,10 +10,12 @@ document and what is never signed (`finial.server.signer`).
 from finial.server.issuance.issuer import Issuer
 from finial.server.issuance.orders import (
     IssuedJwt,
+    IssuedWit,
     IssuedX509,
     IssueError,
     IssueErrorKind,
     JwtOrder,
+    WitOrder,
     X509Order,
 )
 from finial.server.issuance.plan import Lifetimes
@@ -23,10 +25,12 @@ __all__ = [
     "IssueError",
     "IssueErrorKind",
     "IssuedJwt",
+    "IssuedWit",
     "IssuedX509",
     "Issuer",
     "JwtOrder",
     "Lifetimes",
     "ServerSvid",
+    "WitOrder",
     "X509Order",
 ]

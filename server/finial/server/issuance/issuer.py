@@ -13,10 +13,12 @@ from finial.server.authority import AuthorityError
 from finial.server.datastore.errors import StoreError
 from finial.server.issuance.orders import (
     IssuedJwt,
+    IssuedWit,
     IssuedX509,
     IssueError,
     IssueErrorKind,
     JwtOrder,
+    WitOrder,
     X509Order,
 )
 from finial.server.issuance.plan import Lifetimes, Validity, validity
@@ -43,6 +45,8 @@ _ERRORS = {
     signer_pb2.Refusal.BAD_CSR_SIGNATURE: IssueErrorKind.BAD_CSR_SIGNATURE,
     signer_pb2.Refusal.KEY_TOO_WEAK: IssueErrorKind.KEY_TOO_WEAK,
     signer_pb2.Refusal.POLICY: IssueErrorKind.REFUSED_BY_POLICY,
+    signer_pb2.Refusal.MALFORMED_KEY: IssueErrorKind.MALFORMED_KEY,
+    signer_pb2.Refusal.KEY_UNFIT: IssueErrorKind.KEY_UNFIT,
 }
 
 
@@ -56,6 +60,10 @@ class Signers(Protocol):
     async def sign_jwt(
         self, authority_id: str, orders: Sequence[signer_pb2.JwtOrder]
     ) -> list[signer_pb2.JwtResult]: ...
+
+    async def sign_wit(
+        self, authority_id: str, orders: Sequence[signer_pb2.WitOrder]
+    ) -> list[signer_pb2.WitResult]: ...
 
 
 class Authorities(Protocol):
@@ -109,6 +117,15 @@ class Issuer:
             return error.outcome
         except (SignerError, StoreError, AuthorityError) as error:
             return _unavailable(error)
+
+    async def issue_wit(self, orders: Sequence[WitOrder]) -> list[IssuedWit | IssueError]:
+        """Issue WIT-SVIDs, one outcome an order, recorded in one go."""
+        try:
+            return await self._issue_wit(orders)
+        except _Unavailable as error:
+            return [error.outcome] * len(orders)
+        except (SignerError, StoreError, AuthorityError) as error:
+            return [_unavailable(error)] * len(orders)
 
     async def _issue_x509(self, orders: Sequence[X509Order]) -> list[IssuedX509 | IssueError]:
         if not orders:
@@ -184,6 +201,35 @@ class Issuer:
         await self._record([record])
         return IssuedJwt(result.token, expires_at, issued_at)
 
+    async def _issue_wit(self, orders: Sequence[WitOrder]) -> list[IssuedWit | IssueError]:
+        if not orders:
+            return []
+        authority = self._authorities.active(AuthorityKind.WIT)
+        now = self._clock.time()
+        lives = [
+            _validity(self._lifetimes.of_wit(each.ttl), authority, now, backdate=0)
+            for each in orders
+        ]
+        end = max(life.not_after for life in lives)
+        await self._authorities.reserve(AuthorityKind.WIT, authority.id, end)
+        messages = [_wit_message(*pair) for pair in zip(orders, lives, strict=True)]
+        results = await self._signers.sign_wit(authority.id, messages)
+        records = [
+            IssuedSvid(
+                kind="wit",
+                serial_or_jti=result.jti,
+                spiffe_id=order.spiffe_id.uri,
+                entry_id=order.entry_id,
+                agent_id=order.agent_id,
+                expires_at=life.not_after,
+                issued_at=life.not_before,
+            )
+            for order, life, result in zip(orders, lives, results, strict=True)
+            if not result.HasField("refusal")
+        ]
+        await self._record(records)
+        return [_wit_outcome(*pair) for pair in zip(results, lives, strict=True)]
+
     async def _record(self, records: Sequence[IssuedSvid]) -> None:
         """Durable first: an SVID that nobody knows of could never be revoked."""
         if records:
@@ -230,6 +276,22 @@ def _x509_outcome(result: signer_pb2.X509Result, not_after: int) -> IssuedX509 |
     if result.HasField("refusal"):
         return _refusal(result.refusal)
     return IssuedX509((result.certificate,), int.from_bytes(result.serial, "big"), not_after)
+
+
+def _wit_message(order: WitOrder, life: Validity) -> signer_pb2.WitOrder:
+    return signer_pb2.WitOrder(
+        spiffe_id=order.spiffe_id.uri,
+        public_key=order.public_key,
+        algorithm=order.algorithm,
+        issued_at=life.not_before,
+        expires_at=life.not_after,
+    )
+
+
+def _wit_outcome(result: signer_pb2.WitResult, life: Validity) -> IssuedWit | IssueError:
+    if result.HasField("refusal"):
+        return _refusal(result.refusal)
+    return IssuedWit(result.token, life.not_after, life.not_before)
 
 
 def _refusal(refusal: signer_pb2.Refusal) -> IssueError:

@@ -65,12 +65,41 @@ class IssuedJwt:
     issued_at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WitOrder:
+    """A WIT-SVID that somebody may have; fields as an X509Order's.
+
+    Attributes:
+        public_key: the workload's, SubjectPublicKeyInfo, DER.
+        algorithm: JWS name of the algorithm that it signs its proofs with.
+        ttl: seconds; 0 for the default of X509-SVIDs.
+    """
+
+    spiffe_id: SpiffeId
+    public_key: bytes = field(repr=False)
+    algorithm: str
+    ttl: int = 0
+    entry_id: str = ""
+    agent_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedWit:
+    """A WIT-SVID; times in Unix seconds."""
+
+    token: str = field(repr=False)
+    expires_at: int
+    issued_at: int
+
+
 class IssueErrorKind(enum.Enum):
     """Why nothing was issued."""
 
     MALFORMED_CSR = "malformed CSR"
     BAD_CSR_SIGNATURE = "bad CSR signature"
     KEY_TOO_WEAK = "key too weak"
+    MALFORMED_KEY = "malformed key"
+    KEY_UNFIT = "key does not fit"
     REFUSED_BY_POLICY = "refused by policy"
     UNAVAILABLE = "unavailable"
 

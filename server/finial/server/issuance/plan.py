@@ -31,6 +31,10 @@ class Lifetimes:
         default = self.agent or self.x509 if kind == "agent" else self.x509
         return min(wanted if wanted > 0 else default, self.longest_x509)
 
+    def of_wit(self, wanted: int) -> int:
+        """The lifetime of a WIT-SVID, which is an X509-SVID's, as SPIRE's are; as `of_x509`."""
+        return self.of_x509("workload", wanted)
+
     def of_jwt(self, wanted: int) -> int:
         """The lifetime of a JWT-SVID; as `of_x509`."""
         return min(wanted if wanted > 0 else self.jwt, self.longest_jwt)

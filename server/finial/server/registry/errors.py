@@ -8,6 +8,7 @@ RegistryError
 ├── NotFound                 no such entry, agent, bundle
 ├── TokenExists              a join token of that value is already stored
 ├── AgentBanned              the record may not be attested again until it is deleted
+├── KeyIdTaken               a JWT and a WIT key of one bundle would have the same ID
 ├── InvalidPageToken         not a token that a list gave out
 └── EmptyFilter              a set filter that names nothing
 """
@@ -81,6 +82,14 @@ class AgentBanned(RegistryError):
 
     def __init__(self) -> None:
         super().__init__("agent is banned")
+
+
+class KeyIdTaken(RegistryError):
+    """JWT and WIT keys of one bundle share their IDs, and this one is in use for the other kind."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f'key ID "{key_id}" is in use for a key of another kind')
+        self.key_id = key_id
 
 
 class InvalidPageToken(RegistryError):

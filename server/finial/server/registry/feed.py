@@ -7,11 +7,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from finial.runtime.logging import log
-from finial.server.datastore.errors import StoreError
+from finial.server.datastore.errors import RowUnreadable, StoreError
 from finial.server.registry.agents import AgentIndex
 from finial.server.registry.index import EntryIndex
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from finial.runtime.clock import Clock
     from finial.server.datastore.feed import Delta, FeedStore
     from finial.spiffe.bundle import Bundle
@@ -66,6 +68,17 @@ class FeedReader:
         self._clock = clock
         self._revision = -1
         self._advanced = asyncio.Event()
+        self._listeners: list[Callable[[frozenset[str] | None], None]] = []
+
+    def subscribe(self, listener: Callable[[frozenset[str] | None], None]) -> None:
+        """Call `listener` after every change, before anybody who waits for it goes on.
+
+        It is told the SPIFFE IDs whose bearers can have fewer rights than before: agents whose
+        record is another or gone, and those that an entry made an administrator or a downstream
+        server as it was before. None stands for everybody: a bundle has changed, or everything was
+        read anew.
+        """
+        self._listeners.append(listener)
 
     @property
     def revision(self) -> int:
@@ -81,14 +94,29 @@ class FeedReader:
         self._apply(await self._feed.everything())
 
     async def run(self) -> None:
-        """Follow the feed until cancelled. Costs nothing while nothing changes."""
+        """Follow the feed until cancelled. Costs nothing while nothing changes.
+
+        What changed and cannot be read counts as gone: an entry that is issued for no more, an
+        agent that is unknown. Everything else goes on.
+        """
         while True:
             await self._feed.wait_beyond(self._revision)
             try:
-                self._apply(await self._feed.tail(self._revision))
+                await self._follow()
             except StoreError as error:
                 log(logger, logging.ERROR, "cannot read the change feed", error=str(error))
                 await self._clock.sleep(_RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        try:
+            delta = await self._feed.tail(self._revision)
+        except RowUnreadable as error:
+            text = "what has changed cannot be read; everything is read anew"
+            log(logger, logging.ERROR, text, error=str(error))
+            delta = await self._feed.everything_readable()
+            for each in delta.left_out:
+                log(logger, logging.ERROR, "left out until it is written anew", what=each)
+        self._apply(delta)
 
     async def caught_up(self, revision: int | None = None) -> None:
         """Return when the indexes show a revision; None means all that was committed until now.
@@ -106,13 +134,23 @@ class FeedReader:
         return self._revision
 
     def _apply(self, delta: Delta) -> None:
+        concerned = self._concerned(delta)  # before the entries as they were are gone
         if delta.full:
             self._replace(delta)
         else:
             self._amend(delta)
         self._revision = delta.revision
+        for listener in self._listeners:
+            listener(concerned)
         advanced, self._advanced = self._advanced, asyncio.Event()
         advanced.set()
+
+    def _concerned(self, delta: Delta) -> frozenset[str] | None:
+        if delta.full or delta.bundles:
+            return None
+        before = (self.entries.get(entry_id) for entry_id in delta.entries)
+        privileged = {e.spiffe_id.uri for e in before if e and (e.admin or e.downstream)}
+        return frozenset(privileged | delta.agents.keys())
 
     def _replace(self, delta: Delta) -> None:
         self.entries.replace_all(e for e in delta.entries.values() if e is not None)

@@ -102,8 +102,8 @@ class JoinToken:
 class IssuedSvid:
     """What was signed for whom; kept until it expires, for inventory and revocation.
 
-    `kind` is "x509" or "jwt"; `serial_or_jti` is the decimal certificate serial, or the token's
-    `jti`, empty where the token carries none.
+    `kind` is "x509", "jwt" or "wit"; `serial_or_jti` is the decimal certificate serial, or the
+    token's `jti`, empty where the token carries none.
     """
 
     kind: str

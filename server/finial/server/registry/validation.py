@@ -112,12 +112,12 @@ def check_selectors(selectors: tuple[object, ...]) -> None:
 
 
 def check_hint(hint: str) -> None:
-    """A hint has at most 1024 characters.
+    """A hint has at most 1024 bytes (SPIFFE Workload API section 8).
 
     Raises:
         InvalidEntry: it has more.
     """
-    if len(hint) > MAX_HINT:
+    if len(hint.encode()) > MAX_HINT:
         raise InvalidEntry(f"hint is too long, max length is {MAX_HINT} characters")
 
 

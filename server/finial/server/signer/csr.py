@@ -43,7 +43,7 @@ def public_key_of(request: bytes) -> bytes:
     try:
         parsed = x509.load_der_x509_csr(request)
         key = parsed.public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise Refused(Code.MALFORMED_CSR, _in_short(error)) from None
     _check_strength(key)  # first: what it refuses may be costly to verify
     if not _is_signed(parsed, key):

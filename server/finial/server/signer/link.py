@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import select
+import signal
 import socket
+import time
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from finial.api.finial import signer_pb2
@@ -36,6 +41,10 @@ class SignerLink:
         self._last_id = 0
         self._callbacks: dict[int, Callable[[signer_pb2.Reply | None], None]] = {}
         self._outgoing: deque[tuple[memoryview, Sequence[int]]] = deque()
+        self._looked_at = 0
+        self._looks = 0
+        self._began = 0.0
+        self._spent = 0.0
         self._loop.add_reader(end.fileno(), self._read)
 
     @property
@@ -73,6 +82,38 @@ class SignerLink:
         self.request(request, answered, descriptors)
         return await answer
 
+    def hangs(self, most_looks: int, most_work: float) -> bool:
+        """Look whether the signer has stopped answering; to be asked again and again.
+
+        It has when the same request waited longest in `most_looks` looks in a row without being
+        worked on, or took more than `most_work` seconds of processor time. Neither is counted in
+        seconds of a clock: a busy machine is no reason to end a signer, which may hold the only
+        keys, and after the whole machine stood still there is one look, and then the replies that
+        were on their way.
+        """
+        oldest = next(iter(self._callbacks), 0)
+        spent = _processor_time(self.pid) if oldest else 0.0
+        if oldest != self._looked_at:
+            self._looked_at, self._began, self._looks = oldest, spent, 0
+        elif spent != self._spent:
+            self._looks = 0
+        self._spent = spent
+        self._looks += oldest > 0
+        return self._looks >= most_looks or spent - self._began > most_work
+
+    def kill(self) -> None:
+        """End a signer that does not answer, whatever state it is in, and let it go.
+
+        As long as its end of the link is open it lives, and so the PID is its own. That is looked
+        at here: the end can have come unnoticed, behind replies that were not read yet, and the PID
+        be another's by now.
+        """
+        if self.pid and not self.closed and self._other_end_is_open():
+            # In the moment since then it can still have ended.
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, signal.SIGKILL)
+        self.close()
+
     def close(self) -> None:
         """Let the signer go; it ends by itself. Outstanding callbacks get None."""
         if self.closed:
@@ -86,6 +127,11 @@ class SignerLink:
         self._lost(self)
         for callback in callbacks.values():
             callback(None)
+
+    def _other_end_is_open(self) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, 0)  # a hang-up is told unasked
+        return not poll.poll(0)
 
     def _read(self) -> None:
         try:
@@ -125,3 +171,11 @@ class SignerLink:
     def _write_more(self) -> None:
         self._loop.remove_writer(self._socket.fileno())
         self._write()
+
+
+def _processor_time(pid: int) -> float:
+    """Seconds that a process has worked so far; 0 where the system does not say."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # as clock_getcpuclockid(3) has it on Linux
+    except OSError:
+        return 0.0

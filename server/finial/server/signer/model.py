@@ -22,6 +22,7 @@ class AuthorityKind(enum.Enum):
 
     X509 = "x509"
     JWT = "jwt"
+    WIT = "wit"
 
     @property
     def wire(self) -> signer_pb2.AuthorityKind.ValueType:
@@ -46,11 +47,11 @@ class AuthorityRef:
     """The public side of an authority that signers hold.
 
     Attributes:
-        slot: where the key lies: x509-CA-A, x509-CA-B, JWT-Signer-A, JWT-Signer-B.
-        id: X.509: lower case hex of the subject key identifier; JWT: the key ID.
+        slot: where the key lies: x509-CA-A, JWT-Signer-A, WIT-Signer-A, or the like with B.
+        id: X.509: lower case hex of the subject key identifier; JWT and WIT: the key ID.
         not_before: Unix seconds.
         not_after: Unix seconds.
-        certificate: X.509: the CA certificate, DER; JWT: empty.
+        certificate: X.509: the CA certificate, DER; JWT and WIT: empty.
         public_key: SubjectPublicKeyInfo, DER.
     """
 
@@ -95,12 +96,13 @@ class SignerSettings:
         trust_domain: every document names an ID of it.
         keys_path: the keys file of the key manager `disk`; None for the key manager `memory`.
         processes: how many signers; one a core serves best.
-        max_x509_ttl: seconds, without the backdating.
+        max_x509_ttl: seconds, without the backdating; the cap of WIT-SVIDs, too.
         max_jwt_ttl: seconds.
         max_authority_ttl: seconds, without the backdating.
         clock_tolerance: seconds between the signer's clock and the beginning of a document's
             validity; 0 switches the rule off, for simulated time.
         jwt_issuer: the "iss" of JWT-SVIDs, empty for none.
+        wit_issuer: the "iss" of WIT-SVIDs, empty for none; no https URL.
         ca_subject: the name of authorities made from now on.
     """
 
@@ -112,6 +114,7 @@ class SignerSettings:
     max_authority_ttl: int
     clock_tolerance: int = 60
     jwt_issuer: str = ""
+    wit_issuer: str = ""
     ca_subject: CaSubject = CaSubject()
 
     def to_message(self) -> signer_pb2.Configure:
@@ -126,6 +129,7 @@ class SignerSettings:
                 max_backdate=BACKDATE,
                 clock_tolerance=self.clock_tolerance,
                 jwt_issuer=self.jwt_issuer,
+                wit_issuer=self.wit_issuer,
                 ca_subject=signer_pb2.CaSubject(
                     country=self.ca_subject.country,
                     organization=self.ca_subject.organization,

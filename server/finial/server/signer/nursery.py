@@ -29,13 +29,19 @@ _PATIENCE = 5.0
 
 
 class Nursery:
-    """Starts signers; `lost` is told of each link that closes."""
+    """Starts signers; `lost` is told of each link that closes.
+
+    It waits without a limit: whoever owns it looks whether the signers that are `starting`, and the
+    elder that was asked for one, answer, and kills those that do not.
+    """
 
     def __init__(self, settings: SignerSettings, lost: Callable[[SignerLink], None]) -> None:
         self._settings = settings
         self._lost = lost
         self._processes: list[subprocess.Popen[bytes]] = []
         self._ears: set[Ear] = set()
+        self.starting: set[SignerLink] = set()
+        """Signers that run, and have not said yet that they are ready."""
 
     @property
     def started_before(self) -> bool:
@@ -65,19 +71,21 @@ class Nursery:
         self._ears.add(Ear(reading, self._ears.discard))
         link = SignerLink(ours, self._lost)
         link.pid = process.pid
-        with _closed_unless_done(link):
+        with self._start_of(link):
+            self.starting.add(link)
             return link, await self._configure(link)
 
     async def sibling(self, elder: SignerLink) -> SignerLink | None:
         """Have `elder` start another signer; None when that fails, with `elder` then closed."""
         ours, theirs = socket.socketpair()
         link = SignerLink(ours, self._lost)
-        with theirs, _closed_unless_done(link):
+        with theirs, self._start_of(link):
             request = signer_pb2.Request(spawn=signer_pb2.SpawnSignerProcess())
             reply = await elder.ask(request, [theirs.fileno()])
             theirs.close()  # so that the new signer's end is the only one
             if reply is not None and reply.HasField("spawned"):
                 link.pid = reply.spawned.pid
+                self.starting.add(link)
                 listing = signer_pb2.ListAuthorities()
                 ready = await link.ask(signer_pb2.Request(list_authorities=listing))
                 if ready is not None and ready.HasField("authorities"):
@@ -92,6 +100,17 @@ class Nursery:
             await asyncio.to_thread(_end, process)
         for ear in tuple(self._ears):
             ear.close()
+
+    @contextmanager
+    def _start_of(self, link: SignerLink) -> Iterator[None]:
+        """Let a signer go if its start fails or is cancelled."""
+        try:
+            yield
+        except BaseException:
+            link.close()
+            raise
+        finally:
+            self.starting.discard(link)
 
     async def _configure(self, link: SignerLink) -> int:
         reply = await link.ask(signer_pb2.Request(configure=self._settings.to_message()))
@@ -108,16 +127,6 @@ class Nursery:
                 self._processes.remove(process)
         for process in self._processes[-1:]:
             process.poll()
-
-
-@contextmanager
-def _closed_unless_done(link: SignerLink) -> Iterator[None]:
-    """Let a signer go if its start fails or is cancelled."""
-    try:
-        yield
-    except BaseException:
-        link.close()
-        raise
 
 
 class Ear:

@@ -27,6 +27,7 @@ _MAX_AUDIENCE_VALUE = 2048
 _SLOTS = {
     signer_pb2.X509: frozenset({"x509-CA-A", "x509-CA-B"}),
     signer_pb2.JWT: frozenset({"JWT-Signer-A", "JWT-Signer-B"}),
+    signer_pb2.WIT: frozenset({"WIT-Signer-A", "WIT-Signer-B"}),
 }
 
 
@@ -41,6 +42,7 @@ class Policy:
     max_backdate: int
     clock_tolerance: int
     jwt_issuer: str
+    wit_issuer: str
     ca_subject: signer_pb2.CaSubject
     now: Callable[[], float]
 
@@ -70,6 +72,15 @@ class Policy:
         _check_path(self._member(order.spiffe_id), signer_pb2.X509Order.WORKLOAD)
         _check_audience(order.audience)
         self._check_times(order.issued_at, order.expires_at, self.max_jwt_ttl, authority)
+
+    def check_wit(self, order: signer_pb2.WitOrder, authority: signer_pb2.Authority) -> None:
+        """Judge an order for a token that is bound to a workload's key; the key apart.
+
+        Raises:
+            Refused: the order breaks the policy.
+        """
+        _check_path(self._member(order.spiffe_id), signer_pb2.X509Order.WORKLOAD)
+        self._check_times(order.issued_at, order.expires_at, self.max_x509_ttl, authority)
 
     def check_authority(self, order: signer_pb2.GenerateAuthority) -> None:
         """Judge the making of an authority.
@@ -124,6 +135,7 @@ def policy_from(message: signer_pb2.Policy, now: Callable[[], float]) -> Policy:
         max_backdate=message.max_backdate,
         clock_tolerance=message.clock_tolerance,
         jwt_issuer=message.jwt_issuer,
+        wit_issuer=message.wit_issuer,
         ca_subject=message.ca_subject,
         now=now,
     )

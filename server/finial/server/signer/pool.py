@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from finial.api.finial import signer_pb2
 from finial.runtime.backoff import Backoff
 from finial.runtime.logging import log
+from finial.runtime.tasks import TaskGroup
 from finial.server.signer.errors import SignerRefused, SignerStartError, SignerUnavailable
 from finial.server.signer.model import AuthorityKind, AuthorityRef, KeyType, SignerSettings
 from finial.server.signer.nursery import Nursery
@@ -33,12 +35,22 @@ _LOGGER = logging.getLogger(__name__)
 WINDOW = 2
 """Frames that a signer has at once: it goes on with one while the loop reads the other's reply."""
 
+LOOK_EVERY = 5.0
+"""Seconds between two looks at whether signers answer."""
+
+MOST_LOOKS = 4
+"""Looks that one request may wait for without being worked on: 15 to 20 s."""
+
+MOST_WORK = 60.0
+"""Seconds of processor time for one request; an RSA key of 4096 bits can take several."""
+
 
 class SignerPool:
     """Signs without a key. All methods belong to the event loop it was started in."""
 
     def __init__(self, settings: SignerSettings, *, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._backoff = Backoff(clock, random.SystemRandom(), base=0.1, cap=10.0)
         self._nursery = Nursery(settings, self._lost)
         self._links: list[SignerLink] = []
@@ -59,10 +71,18 @@ class SignerPool:
         Raises:
             SignerStartError: it can't be started, or refuses the key manager or its keys.
         """
-        await self._revive()
+        async with TaskGroup() as watching:
+            watch = watching.start("signers' answers", self._watch())
+            await self._revive()
+            watch.cancel()
 
     async def run(self) -> None:
-        """Replace signers that end, until cancelled."""
+        """Replace signers that end or do not answer, until cancelled."""
+        async with TaskGroup() as watching:
+            watching.start("signers' answers", self._watch())
+            await self._replace()
+
+    async def _replace(self) -> None:
         while True:
             await self._attention.wait()
             self._attention.clear()
@@ -74,6 +94,21 @@ class SignerPool:
                 self._queue.fail_all(SignerUnavailable("no signer can be started"))
                 self._attention.set()
                 await self._backoff.wait()
+
+    async def _watch(self) -> None:
+        """End signers that do not answer: a process that was stopped closes no link by itself."""
+        while True:
+            await self._clock.sleep(LOOK_EVERY)
+            for link in (*self._links, *self._nursery.starting):
+                if link.hangs(MOST_LOOKS, MOST_WORK):
+                    log(_LOGGER, logging.ERROR, "a signer does not answer", pid=link.pid)
+                    link.kill()
+                elif not link.waiting and not link.retired:
+                    # Asked for the sake of an answer: who is silent is not to be found out only
+                    # by the callers that it lets wait.
+                    listing = signer_pb2.ListAuthorities()
+                    heard = partial(_let_go_if_retired, link)
+                    link.request(signer_pb2.Request(list_authorities=listing), heard)
 
     async def close(self) -> None:
         """Let all signers go; what waits is answered with SignerUnavailable."""
@@ -99,6 +134,12 @@ class SignerPool:
     ) -> list[signer_pb2.JwtResult]:
         """Sign tokens; as `sign_x509`."""
         return await self._sign(AuthorityKind.JWT, authority_id, orders)
+
+    async def sign_wit(
+        self, authority_id: str, orders: Sequence[signer_pb2.WitOrder]
+    ) -> list[signer_pb2.WitResult]:
+        """Sign tokens that are bound to workloads' keys; as `sign_x509`."""
+        return await self._sign(AuthorityKind.WIT, authority_id, orders)
 
     async def authorities(self) -> list[AuthorityRef]:
         """Every authority whose key is held, by slot.
@@ -171,15 +212,14 @@ class SignerPool:
     def _send(self, link: SignerLink, parts: list[Part]) -> None:
         job = parts[0].job
         request = signer_pb2.Request()
-        batch = request.sign_x509 if job.kind is AuthorityKind.X509 else request.sign_jwt
+        batch = _batch_of(request, job.kind)
         batch.authority_id = job.authority_id
         for part in parts:
             batch.orders.extend(part.job.orders[part.start : part.end])
         link.request(request, lambda reply: self._signed(link, parts, reply))
 
     def _signed(self, link: SignerLink, parts: list[Part], reply: signer_pb2.Reply | None) -> None:
-        if link.retired and not link.waiting:
-            link.close()
+        _let_go_if_retired(link)
         if reply is None:
             if self._closed:
                 for part in parts:
@@ -240,12 +280,32 @@ class SignerPool:
         return keeper
 
 
+def _batch_of(
+    request: signer_pb2.Request, kind: AuthorityKind
+) -> signer_pb2.SignX509 | signer_pb2.SignJwt | signer_pb2.SignWit:
+    if kind is AuthorityKind.X509:
+        return request.sign_x509
+    return request.sign_jwt if kind is AuthorityKind.JWT else request.sign_wit
+
+
+def _results_of(reply: signer_pb2.Reply) -> Sequence[object]:
+    if reply.HasField("x509"):
+        return reply.x509.results
+    return reply.jwt.results if reply.HasField("jwt") else reply.wit.results
+
+
 def _hand_out(parts: list[Part], reply: signer_pb2.Reply) -> None:
-    results: Sequence[object] = reply.x509.results if reply.HasField("x509") else reply.jwt.results
+    results = _results_of(reply)
     at = 0
     for part in parts:
         part.job.fulfil(part.start, results[at : at + len(part)])
         at += len(part)
+
+
+def _let_go_if_retired(link: SignerLink, _: signer_pb2.Reply | None = None) -> None:
+    """After any reply: a retired signer ends with the last one that it owed."""
+    if link.retired and not link.waiting:
+        link.close()
 
 
 def _accepted(reply: signer_pb2.Reply | None) -> signer_pb2.Reply:

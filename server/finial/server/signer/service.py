@@ -90,6 +90,8 @@ class SignerService:
             return self._sign_x509(request.sign_x509, policy)
         if body == "sign_jwt":
             return self._sign_jwt(request.sign_jwt, policy)
+        if body == "sign_wit":
+            return self._sign_wit(request.sign_wit, policy)
         if body == "generate_authority":
             return self._generate(request.generate_authority, policy)
         if body == "drop_authority":
@@ -163,6 +165,18 @@ class SignerService:
                 reply.jwt.results.add(refusal=outcome.to_message())
             else:
                 reply.jwt.results.append(outcome)
+        return reply
+
+    def _sign_wit(self, batch: signer_pb2.SignWit, policy: Policy) -> signer_pb2.Reply:
+        authority = self._keys.find(batch.authority_id, signer_pb2.WIT)
+        reply = signer_pb2.Reply()
+        outcomes = signing.sign_wit(batch.orders, authority, policy)
+        for order, outcome in zip(batch.orders, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                _complain(outcome, order.spiffe_id)
+                reply.wit.results.add(refusal=outcome.to_message())
+            else:
+                reply.wit.results.append(outcome)
         return reply
 
 

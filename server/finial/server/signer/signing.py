@@ -10,6 +10,7 @@ from finial.server.signer.csr import public_key_of
 from finial.server.signer.lint import LintError, lint
 from finial.server.signer.refusal import Code, Refused
 from finial.server.signer.token import sign_token
+from finial.server.signer.wit_token import sign_wit_token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,13 @@ def sign_jwt(
 ) -> list[signer_pb2.JwtResult | Refused]:
     """Make JWT-SVIDs, one outcome an order; refused is what breaks the policy."""
     return [_token(order, authority, policy) for order in orders]
+
+
+def sign_wit(
+    orders: Sequence[signer_pb2.WitOrder], authority: AuthorityKey, policy: Policy
+) -> list[signer_pb2.WitResult | Refused]:
+    """Make WIT-SVIDs, one outcome an order; refused is what breaks the policy, or the key is."""
+    return [_wit_token(order, authority, policy) for order in orders]
 
 
 def _public_key(
@@ -96,3 +104,14 @@ def _token(
         return refused
     token, jti = sign_token(authority, order, policy.jwt_issuer)
     return signer_pb2.JwtResult(token=token, jti=jti)
+
+
+def _wit_token(
+    order: signer_pb2.WitOrder, authority: AuthorityKey, policy: Policy
+) -> signer_pb2.WitResult | Refused:
+    try:
+        policy.check_wit(order, authority.record)
+        token, jti = sign_wit_token(authority, order, policy.wit_issuer)
+    except Refused as refused:
+        return refused
+    return signer_pb2.WitResult(token=token, jti=jti)

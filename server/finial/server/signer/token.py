@@ -1,4 +1,4 @@
-"""The one token that is signed: a JWT-SVID (JWT-SVID sections 2 and 3), compactly serialized."""
+"""The one token without a key that is signed: a JWT-SVID (JWT-SVID sections 2 and 3), compact."""
 
 from __future__ import annotations
 
