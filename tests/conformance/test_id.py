@@ -8,7 +8,7 @@ import pytest
 
 from finial.spiffe.errors import JwtSvidError, SpiffeIdError, X509SvidError
 from finial.spiffe.jwt_svid import validate
-from finial.spiffe.spiffe_id import MAX_URI, SpiffeId
+from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.trust_domain import TrustDomain
 from finial.spiffe.x509_svid import lint_authority, spiffe_id_of, verify_chain
 from tests.fakes.ca import NOW, FakeCa
@@ -141,17 +141,17 @@ def test_ID_16_scheme_and_trust_domain_are_taken_in_lower_case_only(uri: str) ->
 
 
 def test_ID_17_an_id_of_2048_bytes_is_issued_and_validated() -> None:
-    uri = "spiffe://example.org/".ljust(MAX_URI, "a")
+    uri = "spiffe://example.org/".ljust(2048, "a")
     ca = FakeCa()
     assert verify_chain(ca.issue(uri).chain, ca.bundle(), NOW).id.uri == uri
     assert validate(ca.jwt(uri, ["x"]), ca.bundle(), "x", NOW).id.uri == uri
 
 
 def test_ID_18_an_id_of_2049_bytes_is_refused() -> None:
-    uri = "spiffe://example.org/".ljust(MAX_URI + 1, "a")
+    uri = "spiffe://example.org/".ljust(2049, "a")
     assert refused(uri) == "longer than 2048 bytes"
     with pytest.raises(SpiffeIdError, match="longer than 2048"):
-        SpiffeId.of(TrustDomain("example.org"), "/".ljust(MAX_URI, "a"))
+        SpiffeId.of(TrustDomain("example.org"), "/".ljust(2048, "a"))
 
 
 def test_ID_19_a_signing_authority_carries_an_svid() -> None:
@@ -196,6 +196,21 @@ def test_ID_22_other_documents_are_no_svids(token: str) -> None:
         validate(token, ca.bundle(), "x", NOW)
     with pytest.raises(X509SvidError):
         verify_chain([token.encode()], ca.bundle(), NOW)
+
+
+def test_ID_22_a_token_that_nobody_signed_is_no_svid() -> None:
+    ca = FakeCa()
+    header, payload, _ = ca.jwt("spiffe://example.org/a", ["x"]).split(".")
+    with pytest.raises(JwtSvidError, match="signature"):
+        validate(f"{header}.{payload}.", ca.bundle(), "x", NOW)
+
+
+@pytest.mark.parametrize("typ", ["wit+jwt", "wpt+jwt", "at+jwt"])
+def test_ID_22_a_token_of_another_profile_is_no_jwt_svid(typ: str) -> None:
+    ca = FakeCa()
+    token = ca.jwt("spiffe://example.org/a", ["x"], header={"typ": typ})
+    with pytest.raises(JwtSvidError, match="type"):
+        validate(token, ca.bundle(), "x", NOW)
 
 
 def raw_key(key: object) -> bytes:

@@ -24,6 +24,7 @@ from finial.api.spire.server.bundle_pb2_grpc import BundleStub
 from finial.api.spire.server.entry_pb2_grpc import EntryStub
 from finial.api.spire.server.svid_pb2_grpc import SVIDStub
 from finial.server.api.bundle_codec import decode_bundle
+from tests.fakes.ca import FakeCa
 from tests.fakes.server_api import csr
 from tests.fakes.server_process import DOMAIN, config_in, running
 
@@ -47,6 +48,7 @@ class Issued:
     document: dict[str, Any]
     refusals: dict[str, grpc.StatusCode]
     entries: dict[str, types_pb2.Status]
+    sequences: list[int]
 
 
 def usage(cert: x509.Certificate) -> x509.Extension[x509.KeyUsage]:
@@ -77,6 +79,7 @@ ENTRIES = {
     "pathless": entry(""),
     "hint": entry("/hinted", "h" * 1024),
     "long hint": entry("/hinted-more", "h" * 1025),
+    "long hint of few letters": entry("/hinted-wide", "é" * 513),
 }
 REFUSED: dict[str, tuple[str, Any]] = {
     "two URIs": ("MintX509SVID", mint(csr(uris=[WEB, f"{WEB}2"]))),
@@ -109,6 +112,9 @@ async def issue(folder: Path) -> Issued:
                 await getattr(stub, method)(request)
             refusals[name] = refused.value.code()
         batch = entry_pb2.BatchCreateEntryRequest(entries=ENTRIES.values())
+        one_more = types_pb2.X509Certificate(asn1=FakeCa().der)
+        append = bundle_pb2.AppendBundleRequest(x509_authorities=[one_more])
+        changed = [(await BundleStub(channel).AppendBundle(append)) for _ in range(2)]
         made = (await EntryStub(channel).BatchCreateEntry(batch)).results
         return Issued(
             leaf=x509.load_der_x509_certificate(short.svid.cert_chain[0]),
@@ -118,6 +124,7 @@ async def issue(folder: Path) -> Issued:
             document=json.loads(bundle.to_jwks()),
             refusals=refusals,
             entries={name: each.status for name, each in zip(ENTRIES, made, strict=True)},
+            sequences=[bundle.sequence, *(each.sequence_number for each in changed)],
         )
 
 
@@ -232,6 +239,12 @@ def test_JWT_20_the_tokens_key_is_published_under_its_id(issued: Issued) -> None
     assert key["kid"] == pyjwt.get_unverified_header(issued.token)["kid"]
 
 
+def test_BND_04_the_sequence_rises_when_the_bundle_changes_and_only_then(issued: Issued) -> None:
+    before, with_one_more, with_the_same = issued.sequences
+    assert before < with_one_more == with_the_same
+
+
 def test_WL_35_a_hint_above_1024_bytes_is_not_registered(issued: Issued) -> None:
     assert issued.entries["hint"].code == 0
-    assert issued.entries["long hint"].code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    for name in ("long hint", "long hint of few letters"):
+        assert issued.entries[name].code == grpc.StatusCode.INVALID_ARGUMENT.value[0]

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from finial.spiffe import base64url
 from finial.spiffe.bundle import Bundle, BundleSet, JwtAuthority
 from finial.spiffe.errors import JwtSvidError
+from finial.spiffe.jose.algorithm import ALGORITHMS, algorithm_for
 from finial.spiffe.jwt_svid import JwtSvid, encode, parse_unverified, validate
-from finial.spiffe.jwt_svid.algorithm import ALGORITHMS, algorithm_for
 from tests.fakes.ca import NOW, FakeCa, PrivateKey
 
 if TYPE_CHECKING:

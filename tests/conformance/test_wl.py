@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_der_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+)
 
 from finial.api.spire import types_pb2 as types
 from finial.runtime.clock import SystemClock
+from finial.runtime.rpc import StatusError
 from finial.spiffe import jwt_svid
 from finial.spiffe.x509_svid import split_certificates, verify_chain
 from tests.fakes.ca import FakeCa
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TD = "spiffe://example.org"
+PATIENCE = 5.0
 FAST = '{ sync_interval = "30ms" }'
 
 
@@ -39,10 +47,15 @@ async def server() -> AsyncIterator[FakeServer]:
 
 @pytest.fixture
 def other(server: FakeServer) -> FakeCa:
-    ca = FakeCa("other.org", now=server.clock.time(), key_id="other-key")
+    return federated(server, "other.org")
+
+
+def federated(server: FakeServer, name: str) -> FakeCa:
+    """Let the server know the bundle of another trust domain."""
+    ca = FakeCa(name, now=server.clock.time(), key_id="other-key")
     bundle = ca.bundle()
-    server.federated["other.org"] = types.Bundle(
-        trust_domain="other.org",
+    server.federated[name] = types.Bundle(
+        trust_domain=name,
         x509_authorities=[types.X509Certificate(asn1=ca.der)],
         jwt_authorities=[
             types.JWTKey(public_key=key.spki_der, key_id=key.key_id)
@@ -61,6 +74,12 @@ async def client(tmp_path: Path, server: FakeServer) -> AsyncIterator[Workload]:
         await running.stub()
         async with workload(running.socket) as connected:
             yield connected
+
+
+async def read(stream: Any) -> Any:
+    """Return the next message; one that does not come fails the test soon."""
+    async with asyncio.timeout(PATIENCE):
+        return await stream.read()
 
 
 def ids(response: Any) -> list[str]:
@@ -84,11 +103,14 @@ async def test_WL_05_and_07_each_message_is_the_whole_state_and_comes_when_it_ch
     client: Workload, server: FakeServer
 ) -> None:
     stream = client.stream("FetchX509SVID")
-    assert ids(await stream.read()) == ["/w"]
+    assert ids(await read(stream)) == ["/w"]
+    synced = server.calls["SyncAuthorizedEntries"]
+    server.add_entry("e3", "/others", "unix:uid:4242")  # of which nothing is said
+    await eventually(lambda: server.calls["SyncAuthorizedEntries"] > synced + 1)
     server.add_entry("e2", "/x", MY_UID)
-    assert ids(await stream.read()) == ["/w", "/x"]
+    assert ids(await read(stream)) == ["/w", "/x"]
     del server.entries["e1"]
-    assert ids(await stream.read()) == ["/x"]
+    assert ids(await read(stream)) == ["/x"]
     stream.cancel()
 
 
@@ -98,9 +120,11 @@ async def test_WL_06_the_first_message_is_there_at_once_and_holds_all_identities
     for number in range(20):
         server.add_entry(f"f{number:02}", f"/f{number:02}", MY_UID)
     stream = client.stream("FetchX509SVID")
-    while len(ids(await stream.read())) < 21:
+    while len(ids(await read(stream))) < 21:
         pass
-    assert len(ids(await client.call("FetchX509SVID"))) == 21
+    again = client.stream("FetchX509SVID")
+    assert len(ids(await read(again))) == 21
+    again.cancel()
     stream.cancel()
 
 
@@ -129,7 +153,18 @@ async def test_WL_12_13_and_14_every_field_is_filled_in_the_form_of_the_standard
     assert verified.id.uri == svid.spiffe_id == f"{TD}/w"
     key: Any = load_der_private_key(svid.x509_svid_key, password=None)
     assert key.public_key() == x509.load_der_x509_certificate(chain[0]).public_key()
+    pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    assert svid.x509_svid_key == pkcs8
     assert svid.bundle == server.ca.der
+
+
+async def test_WL_12_where_no_svid_can_be_had_there_is_no_message(
+    client: Workload, server: FakeServer
+) -> None:
+    failure = StatusError(grpc.StatusCode.UNAVAILABLE, "not now")
+    server.lies.failures["BatchNewX509SVID"] = failure
+    code, _ = await client.refused("FetchX509SVID")
+    assert code is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_WL_13_intermediates_follow_the_leaf(tmp_path: Path, server: FakeServer) -> None:
@@ -148,8 +183,9 @@ async def test_WL_14_federated_bundles_are_keyed_by_trust_domain_id(
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
     server.add_entry("e2", "/x", "unix:uid:4242", federates_with=["third.org"])
+    federated(server, "third.org")
     stream = client.stream("FetchX509SVID")
-    while not (message := await stream.read()).federated_bundles:
+    while not (message := await read(stream)).federated_bundles:
         pass
     assert dict(message.federated_bundles) == {"spiffe://other.org": other.der}
     stream.cancel()
@@ -158,14 +194,15 @@ async def test_WL_14_federated_bundles_are_keyed_by_trust_domain_id(
 async def test_WL_15_no_hint_is_served_twice(client: Workload, server: FakeServer) -> None:
     server.add_entry("e2", "/young", MY_UID, hint="db", created_at=200)
     server.add_entry("e3", "/old", MY_UID, hint="db", created_at=100)
+    server.add_entry("e4", "/plain", MY_UID)
     stream = client.stream("FetchX509SVID")
-    while "/old" not in ids(message := await stream.read()):
+    while "/old" not in ids(message := await read(stream)):
         pass
-    assert ids(message) == ["/w", "/old"]
-    assert [svid.hint for svid in message.svids] == ["", "db"]
+    assert ids(message) == ["/w", "/old", "/plain"]
+    assert [svid.hint for svid in message.svids] == ["", "db", ""]
     response = await client.call("FetchJWTSVID", audience=["a"])
-    assert ids(response) == ["/w", "/old"]
-    assert [svid.hint for svid in response.svids] == ["", "db"]
+    assert ids(response) == ["/w", "/old", "/plain"]
+    assert [svid.hint for svid in response.svids] == ["", "db", ""]
     stream.cancel()
 
 
@@ -174,10 +211,10 @@ async def test_WL_17_20_and_28_who_loses_the_last_identity_is_denied_mid_stream(
     client: Workload, server: FakeServer, method: str
 ) -> None:
     stream = client.stream(method)
-    await stream.read()
+    await read(stream)
     server.entries.clear()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stream.read()
+        await read(stream)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert caught.value.details() == "no identity issued"
     assert (await client.refused("FetchJWTSVID", audience=["a"]))[0] is (
@@ -189,9 +226,9 @@ async def test_WL_19_x509_bundles_hold_the_own_domain_and_the_federated_ones(
     client: Workload, server: FakeServer, other: FakeCa
 ) -> None:
     stream = client.stream("FetchX509Bundles")
-    assert dict((await stream.read()).bundles) == {TD: server.ca.der}
+    assert dict((await read(stream)).bundles) == {TD: server.ca.der}
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
-    assert dict((await stream.read()).bundles) == {
+    assert dict((await read(stream)).bundles) == {
         TD: server.ca.der,
         "spiffe://other.org": other.der,
     }
@@ -231,7 +268,7 @@ async def test_WL_22_and_25_without_an_id_there_is_a_token_for_each_identity(
 ) -> None:
     server.add_entry("e2", "/x", MY_UID)
     stream = client.stream("FetchX509SVID")
-    while len(ids(await stream.read())) < 2:
+    while len(ids(await read(stream))) < 2:
         pass
     response = await client.call("FetchJWTSVID", audience=["a"])
     assert ids(response) == ["/w", "/x"]
@@ -245,7 +282,7 @@ async def test_WL_23_with_an_id_there_is_that_token_only(
 ) -> None:
     server.add_entry("e2", "/x", MY_UID)
     stream = client.stream("FetchX509SVID")
-    while len(ids(await stream.read())) < 2:
+    while len(ids(await read(stream))) < 2:
         pass
     response = await client.call("FetchJWTSVID", audience=["a"], spiffe_id=f"{TD}/x")
     assert ids(response) == ["/x"]
@@ -270,7 +307,7 @@ async def test_WL_26_and_27_jwt_bundles_are_jwk_sets_of_jwt_keys_alone(
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
     stream = client.stream("FetchJWTBundles")
-    while len((message := await stream.read()).bundles) < 2:
+    while len((message := await read(stream)).bundles) < 2:
         pass
     assert set(message.bundles) == {TD, "spiffe://other.org"}
     [own] = json.loads(message.bundles[TD])["keys"]
@@ -314,7 +351,7 @@ async def test_WL_29_a_token_that_breaks_a_rule_is_an_invalid_argument(
         assert svid not in message
 
 
-async def test_WL_30_all_claims_of_an_own_token_are_shown(
+async def test_WL_30_and_31_all_claims_of_an_own_token_are_shown(
     client: Workload, server: FakeServer
 ) -> None:
     await client.call("FetchX509SVID")
@@ -322,6 +359,7 @@ async def test_WL_30_all_claims_of_an_own_token_are_shown(
     claims: dict[str, Any] = {"n": 1.5, "t": True, "o": {"k": ["v", {"d": 1}]}, "e": [], "m": {}}
     svid = server.ca.jwt(f"{TD}/w", "a", **claims)
     response = await client.call("ValidateJWTSVID", audience="a", svid=svid)
+    assert response.spiffe_id == f"{TD}/w"
     shown = dict(response.claims.items())
     assert shown["sub"] == f"{TD}/w"
     assert list(shown["aud"]) == ["a"]
@@ -336,7 +374,7 @@ async def test_WL_30_of_a_foreign_token_only_the_spiffe_claims_are_shown(
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
     stream = client.stream("FetchJWTBundles")
-    while len((await stream.read()).bundles) < 2:
+    while len((await read(stream)).bundles) < 2:
         pass
     svid = other.jwt("spiffe://other.org/db", ["a"], admin=True)
     response = await client.call("ValidateJWTSVID", audience="a", svid=svid)
@@ -369,12 +407,12 @@ async def test_WL_32_without_the_federated_bundle_its_tokens_are_no_good(
 ) -> None:
     server.add_entry("e1", "/w", MY_UID, federates_with=["other.org"])
     stream = client.stream("FetchJWTBundles")
-    while len((await stream.read()).bundles) < 2:
+    while len((await read(stream)).bundles) < 2:
         pass
     svid = other.jwt("spiffe://other.org/db", ["a"])
     await client.call("ValidateJWTSVID", audience="a", svid=svid)
     del server.federated["other.org"]
-    while len((await stream.read()).bundles) == 2:
+    while len((await read(stream)).bundles) == 2:
         pass
     code, _ = await client.refused("ValidateJWTSVID", audience="a", svid=svid)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
@@ -398,7 +436,7 @@ async def test_WL_36_the_order_is_the_same_every_time(client: Workload, server: 
     for name in ("c", "a", "b"):
         server.add_entry(name, f"/{name}", MY_UID)
     stream = client.stream("FetchX509SVID")
-    while len(ids(message := await stream.read())) < 4:
+    while len(ids(message := await read(stream))) < 4:
         pass
     assert ids(message) == ["/a", "/b", "/c", "/w"]
     for _ in range(3):
