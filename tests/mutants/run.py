@@ -1,102 +1,77 @@
-"""Mutate the standards and the authorisation code, and count the mutants that the tests kill.
+"""Change the standards and the authorisation code in every way that cosmic-ray knows, and count.
 
-Works on a copy of the tree: a mutant never touches the checkout. Prints killed / total and each
-survivor; exits 1 when fewer than the wanted share is killed.
+`make mutants` says how many of the mutants the tests kill, and fails when it is less than the
+wanted share, or when one survives that is not in survivors.toml with a reason. Works on a copy of
+the tree, and changes a module only in the memory of the process that judges it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from tests.mutants import survivors
+from tests.mutants.parts import PARTS, ROOTS, Part
+from tests.mutants.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS: dict[str, tuple[str, str]] = {
-    "spiffe": (
-        "core/finial/spiffe",
-        (
-            "tests/spiffe tests/conformance/test_id.py "
-            "tests/conformance/test_x509.py tests/conformance/test_jwt.py "
-            "tests/conformance/test_bnd.py"
-        ),
-    ),
-    "authorization": (
-        "server/finial/server/api/authorization.py",
-        "tests/server/api/test_authorization.py",
-    ),
-    "gate": ("server/finial/server/api/gate.py", "tests/server/api/test_gate.py"),
-}
-ROOTS = ("proto", "core", "server", "agent", "attestors")
+LIST = Path(__file__).with_name("survivors.toml")
+_IGNORED = (".git", ".venv", ".finial", ".hypothesis", "__pycache__", ".*_cache")
 
 
-def configuration(module: str, tests: str) -> str:
-    command = f"{sys.executable} -m pytest -x -q -p no:cacheprovider {tests}"
-    return f"""
-[cosmic-ray]
-module-path = "{module}"
-timeout = 60.0
-test-command = "{command}"
-[cosmic-ray.distributor]
-name = "local"
-"""
+def judge(tree: Path, part: Part, workers: int, only: Sequence[str]) -> list[dict[str, Any]]:
+    """The results of one part, from a process whose working directory is the tree.
 
-
-def run(tree: Path, *command: str) -> None:
-    paths = os.pathsep.join(str(tree / root) for root in ROOTS)
-    subprocess.run(command, cwd=tree, check=True, env={**os.environ, "PYTHONPATH": paths})
-
-
-def judge(tree: Path, part: str) -> Counter[str]:
-    """Run all mutants of one part; the outcomes, survivors printed as they are found."""
-    from cosmic_ray.work_db import use_db
-
-    module, tests = PARTS[part]
-    (tree / "mutants.toml").write_text(configuration(module, tests))
-    session = tree / f"{part}.sqlite"
-    tool = str(Path(sys.executable).parent / "cosmic-ray")
-    run(tree, tool, "init", "mutants.toml", str(session))
-    run(tree, tool, "baseline", "mutants.toml")
-    run(tree, tool, "exec", "mutants.toml", str(session))
-    outcomes: Counter[str] = Counter()
-    with use_db(str(session)) as database:
-        for job, result in database.completed_work_items:
-            outcome = str(getattr(result.test_outcome, "value", result.worker_outcome))
-            outcomes[outcome] += 1
-            if outcome == "survived":
-                for mutation in job.mutations:
-                    print(
-                        f"survived: {mutation.module_path}:{mutation.start_pos[0]}"
-                        f" {mutation.operator_name}"
-                    )
-    return outcomes
+    Raises:
+        subprocess.CalledProcessError: the tests fail over the unchanged tree, say.
+    """
+    results = tree / "mutants.json"
+    paths = os.pathsep.join(str(tree / root) for root in (*ROOTS, "."))
+    subprocess.run(
+        [sys.executable, "-m", "tests.mutants.judge", "--workers", str(workers), "--only", *only,
+         "--results", str(results), "--sources", *part.source_files(tree),
+         "--tests", *part.test_files(tree)],
+        cwd=tree,
+        check=True,
+        # Byte code is kept, in the copy: without, each process would compile all tests anew.
+        env={**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": ""},
+    )  # fmt: skip
+    return [json.loads(line) for line in results.read_text().splitlines()]
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=list(PARTS))
-    parser.add_argument("--want", type=float, default=0.0, help="share that must be killed, 0 to 1")
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=", ".join(PARTS))
+    parser.add_argument("--want", type=float, default=0.95, help="share to be killed, 0 to 1")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--only", nargs="+", default=[""], help="texts in the paths to change")
     options = parser.parse_args(arguments)
-    total: Counter[str] = Counter()
+    report = Report(survivors.read(LIST))
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
-        ignored = shutil.ignore_patterns(".git", ".venv", ".finial", "__pycache__", ".*_cache")
-        shutil.copytree(ROOT, tree, ignore=ignored)
-        for part in options.parts:
-            outcomes = judge(tree, part)
-            print(f"{part}: {dict(outcomes)}")
-            total += outcomes
-    share = 1 - total["survived"] / max(total.total(), 1)
-    print(f"killed {total.total() - total['survived']} / {total.total()} ({share:.1%})")
-    return 0 if share >= options.want else 1
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(*_IGNORED))
+        for name in options.parts:
+            report.add(judge(tree, PARTS[name], options.workers, options.only))
+    print(report.text())
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"{time.monotonic() - started:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor "
+        f"time, with {options.workers} processes at once"
+    )
+    return 0 if report.share >= options.want and not report.unlisted else 1
 
 
 if __name__ == "__main__":
