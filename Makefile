@@ -9,7 +9,7 @@ BENCH ?= ../shared/bench
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 
-.PHONY: help up test lint format bench proto proto-check fuzz mutants soak faults interop clean
+.PHONY: help up test lint format bench proto proto-check rows fuzz mutants soak faults threats interop h2spec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,11 +46,14 @@ proto: .venv/dev ## generate the stubs from proto/
 proto-check: .venv/dev ## fail when the committed stubs are not what proto/ gives
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python proto/generate.py --check
 
+rows: .venv/dev ## each row of the SPIFFE checklist: its tests, and that they fail without its rule
+	$(RUN) tests.conformance.table
+
 fuzz: .venv/dev ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3,<4'
 	$(RUN) tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
 
-mutants: .venv/dev ## mutation testing of finial.spiffe and of the authorisation table
+mutants: .venv/dev ## mutation testing of finial.spiffe and of the authorisation code
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.3,<9'
 	$(RUN) tests.mutants.run $(ARGS)
 
@@ -59,6 +62,12 @@ soak: .venv/dev ## five minutes of 60 s SVIDs on the real clock
 
 faults: .venv/dev ## kill -9, full disk, garbage on every socket
 	$(RUN) pytest tests/faults $(ARGS)
+
+threats: .venv/dev ## what the threat model claims, and that its words are about code that exists
+	$(RUN) pytest tests/threats $(ARGS)
+
+h2spec: .venv/dev ## HTTP/2 conformance over TCP and TLS by h2spec, which is built once
+	$(RUN) pytest -m interop --timeout 600 tests/interop/h2spec $(ARGS)
 
 interop: .venv/dev ## foreign programs; builds what Go serves, takes SPIRE's from FINIAL_PEERS
 	$(RUN) pytest -m interop --timeout 600 $(ARGS)
