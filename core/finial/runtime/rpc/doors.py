@@ -218,6 +218,8 @@ class TcpDoor:
             _log.exception("cannot open a connection")
         finally:
             self._opening.pop(connection, None)
+            if not connection.adopted:  # no transport has the socket
+                sock.close()
             connection.settle()
 
     # -- when descriptors run out ----------------------------------------------------------
