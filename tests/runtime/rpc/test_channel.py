@@ -353,7 +353,13 @@ class Moody:
         self.requests = 0
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        h2 = H2Connection(H2Configuration(client_side=False, header_encoding=None))
+        config = H2Configuration(
+            client_side=False,
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+        h2 = H2Connection(config)
         h2.initiate_connection()
         writer.write(h2.data_to_send())
         try:
@@ -438,6 +444,20 @@ async def test_answers_that_are_not_grpc_have_a_code(
             await Stub(channel).Plain(b"", timeout=5)
         assert caught.value.code() is code
         assert await Stub(channel).Plain(b"", timeout=5) == b"ok"
+    listener.close()
+
+
+async def test_a_message_with_spaces_at_its_ends_is_a_message(folder: Path) -> None:
+    class Spacious(Moody):
+        def answer(self, h2: H2Connection, stream_id: int) -> None:
+            status = [("grpc-status", "5"), ("grpc-message", " gone: ")]
+            fields = [(":status", "200"), ("content-type", "application/grpc"), *status]
+            h2.send_headers(stream_id, fields, end_stream=True)
+
+    listener = await asyncio.start_unix_server(Spacious("", 0), folder / "m")
+    async with Channel(f"unix:{folder / 'm'}", clock=SystemClock()) as channel:
+        with pytest.raises(RpcError, match="NOT_FOUND: gone:"):
+            await Stub(channel).Plain(b"", timeout=5)
     listener.close()
 
 

@@ -15,11 +15,13 @@ from finial.runtime.rpc.status import (
 
 
 @pytest.mark.parametrize(
-    "text", ["", "plain", "a b", "100%", "line\nline", "ünï", "\x7f\x00", "日"]
+    "text",
+    ["", "plain", "a b", " ", "  ", " a ", "a\t", "100%", "line\nline", "ünï", "\x7f\x00", "日"],
 )
 def test_messages_survive_the_wire(text: str) -> None:
     raw = encode_message(text)
     assert all(0x20 <= c <= 0x7E for c in raw)
+    assert raw == raw.strip(), "no field's value may begin or end with a space"
     assert decode_message(raw) == text
 
 

@@ -228,3 +228,19 @@ def _decode_string(data: bytes, at: int) -> tuple[bytes, int]:
     if data[at] & 0x80:
         text = bytes(decode_huffman(text))
     return text, start + size
+
+
+class ResponseDecoder(FastDecoder):
+    """Takes a grpc-message as other servers send it: spaces at its ends included.
+
+    grpc-go encodes none, and h2 ends the connection for them (RFC 9113 section 8.2.1).
+    """
+
+    def decode(self, data: bytes, raw: bool = True) -> Iterable[Any]:
+        headers = super().decode(data, raw)
+        if any(name == b"grpc-message" and value != value.strip() for name, value in headers):
+            return [
+                (name, value.strip() if name == b"grpc-message" else value)
+                for name, value in headers
+            ]
+        return headers

@@ -27,7 +27,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from finial.runtime.rpc.hpack import FastDecoder, Header, StatelessEncoder
+from finial.runtime.rpc.hpack import FastDecoder, Header, ResponseDecoder, StatelessEncoder
 from finial.runtime.rpc.limits import Limits
 from finial.runtime.rpc.settings import CompactSettings, announced
 
@@ -97,7 +97,8 @@ class Sender(H2Connection):
         self.highest_inbound_stream_id = 0
         self.highest_outbound_stream_id = 0
         self.encoder: StatelessEncoder = StatelessEncoder()
-        self.decoder: FastDecoder = FastDecoder(limits.max_header_list)
+        decoder = ResponseDecoder if client else FastDecoder
+        self.decoder: FastDecoder = decoder(limits.max_header_list)
         self.local_settings, self._preface = announced(limits, client=client)
         self.remote_settings = CompactSettings(client=not client)
         self.outbound_flow_control_window = self.remote_settings.initial_window_size

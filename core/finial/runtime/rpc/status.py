@@ -106,11 +106,18 @@ def unpack_details(raw: bytes) -> tuple[any_pb2.Any, ...]:
 
 
 def encode_message(message: str) -> bytes:
-    """Return the percent-encoded form that grpc-message carries."""
+    """Return the percent-encoded form that grpc-message carries.
+
+    A space at either end is encoded, too: no header field's value may have one there (RFC 9113
+    section 8.2.1), and a strict peer ends the connection for it.
+    """
     raw = message.encode("utf-8", "replace")
     if raw.isascii() and raw.isalnum():
         return raw
-    return b"".join(bytes((c,)) if c in _PLAIN else b"%%%02X" % c for c in raw)
+    encoded = b"".join(bytes((c,)) if c in _PLAIN else b"%%%02X" % c for c in raw)
+    if encoded.startswith(b" "):
+        encoded = b"%20" + encoded[1:]
+    return encoded[:-1] + b"%20" if encoded.endswith(b" ") else encoded
 
 
 def decode_message(raw: bytes) -> str:
