@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import tempfile
 from pathlib import Path
@@ -29,6 +28,7 @@ from finial.spiffe import SpiffeError
 from tests.fakes.server import FakeServer
 from tests.fakes.server_api import OFF, ApiLab
 from tests.fakes.workload import HEADER, MY_UID, RunningAgent
+from tests.fuzz.targets import wire
 from tests.fuzz.targets.wire import bench
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class World:
         self.calls = 0
 
     async def open(self) -> None:
+        self._level = logging.getLogger("finial").level
+        logging.getLogger("finial").setLevel(logging.ERROR)
         self._folder = tempfile.TemporaryDirectory(prefix="fuzz")
         root = Path(self._folder.name)
         self.server = ApiLab(root, limits=OFF)
@@ -76,6 +78,7 @@ class World:
         await self._upstream.stop()
         await self.server.close()
         self._folder.cleanup()
+        logging.getLogger("finial").setLevel(self._level)
 
     async def call(self, channel: Channel, method: MethodDescriptor, requests: list[Any]) -> None:
         """Make the call; AssertionError when it ends as only a fault of ours may."""
@@ -121,7 +124,6 @@ async def _world() -> World:
     if _WORLD and _WORLD[0].calls >= RENEWED_AFTER:
         await _WORLD.pop().close()
     if not _WORLD:
-        logging.getLogger("finial").setLevel(logging.ERROR)
         world = World()
         await world.open()
         _WORLD.append(world)
@@ -170,7 +172,7 @@ def server_answer(data: bytes) -> None:
 
 
 def close() -> None:
-    """Let go of the server and the agent."""
+    """Let go of the server and the agent, and of the loop that they ran on."""
     while _WORLD:
         bench().run(_WORLD.pop().close())
-        bench().run(asyncio.sleep(0))
+    wire.close()

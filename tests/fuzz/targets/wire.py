@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -49,6 +50,12 @@ class Bench:
 
     def _failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.failures.append(context)
+
+    def close(self) -> None:
+        logging.getLogger("finial").removeHandler(self.complaints)
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.run_until_complete(self.loop.shutdown_default_executor())
+        self.loop.close()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run to the end. AssertionError when anything failed behind its back."""
@@ -105,6 +112,15 @@ def http2_server(data: bytes) -> None:
     server = _server()
     bench().run(_speak(data))
     bench().run(_gone(server))
+
+
+def close() -> None:
+    """Let go of the server, its folder and the loop; the next input makes new ones."""
+    bench().run(_server().drain(0))
+    bench().close()
+    shutil.rmtree(Path(_socket()).parent)
+    for made_once in (_server, _socket, bench):
+        made_once.cache_clear()
 
 
 async def _speak(data: bytes) -> None:

@@ -125,6 +125,15 @@ def test_a_call_that_has_ended_or_was_refused_is_reviewed_no_more(world: World) 
     assert ended.ended_with is refused.ended_with is None
 
 
+def test_a_call_that_has_ended_does_not_hide_another_of_the_same_caller(world: World) -> None:
+    caller = world.agent()
+    calls = [under_way(world, SYNC, caller) for _ in range(3)]
+    world.gate.finished(calls[1], grpc.StatusCode.OK, "", 0.1)  # type: ignore[arg-type]
+    world.agent(serial_number="")
+    world.gate.review()
+    assert [call.ended_with is not None for call in calls] == [True, False, True]
+
+
 def test_what_is_open_to_all_and_local_calls_are_not_kept_for_review(world: World) -> None:
     for call in (
         under_way(world, LIST, LOCAL),
