@@ -54,7 +54,6 @@ fuzz: .venv/dev ## coverage-guided fuzzing of the parsers; SECONDS_EACH=60
 	$(RUN) tests.fuzz.run --seconds $(or $(SECONDS_EACH),60)
 
 mutants: .venv/dev ## mutation testing of finial.spiffe and of the authorisation code
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cosmic-ray>=8.3,<9'
 	$(RUN) tests.mutants.run $(ARGS)
 
 soak: .venv/dev ## five minutes of 60 s SVIDs on the real clock

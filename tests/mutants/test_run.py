@@ -17,8 +17,6 @@ from tests.mutants.child import Outcome
 from tests.mutants.report import Report
 from tests.mutants.survivors import Change
 
-pytest.importorskip("cosmic_ray", reason="make mutants installs it")
-
 ROOT = Path(__file__).resolve().parents[2]
 CODE = """
 from __future__ import annotations
