@@ -80,6 +80,7 @@ class Request(_message.Message):
     DROP_AUTHORITY_FIELD_NUMBER: _builtins.int
     SPAWN_FIELD_NUMBER: _builtins.int
     SIGN_WIT_FIELD_NUMBER: _builtins.int
+    SIGN_DOWNSTREAM_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """Chosen by the API process; repeated in the reply."""
     @_builtins.property
@@ -100,6 +101,8 @@ class Request(_message.Message):
     def spawn(self) -> Global___SpawnSignerProcess: ...
     @_builtins.property
     def sign_wit(self) -> Global___SignWit: ...
+    @_builtins.property
+    def sign_downstream(self) -> Global___SignDownstream: ...
     def __init__(
         self,
         *,
@@ -112,12 +115,13 @@ class Request(_message.Message):
         drop_authority: Global___DropAuthority | None = ...,
         spawn: Global___SpawnSignerProcess | None = ...,
         sign_wit: Global___SignWit | None = ...,
+        sign_downstream: Global___SignDownstream | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "list_authorities", b"list_authorities", "sign_jwt", b"sign_jwt", "sign_wit", b"sign_wit", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "list_authorities", b"list_authorities", "sign_downstream", b"sign_downstream", "sign_jwt", b"sign_jwt", "sign_wit", b"sign_wit", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "id", b"id", "list_authorities", b"list_authorities", "sign_jwt", b"sign_jwt", "sign_wit", b"sign_wit", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "configure", b"configure", "drop_authority", b"drop_authority", "generate_authority", b"generate_authority", "id", b"id", "list_authorities", b"list_authorities", "sign_downstream", b"sign_downstream", "sign_jwt", b"sign_jwt", "sign_wit", b"sign_wit", "sign_x509", b"sign_x509", "spawn", b"spawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["configure", "sign_x509", "sign_jwt", "generate_authority", "list_authorities", "drop_authority", "spawn", "sign_wit"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["configure", "sign_x509", "sign_jwt", "generate_authority", "list_authorities", "drop_authority", "spawn", "sign_wit", "sign_downstream"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -142,7 +146,9 @@ class Reply(_message.Message):
         """The request as a whole could not be carried out."""
 
     @_builtins.property
-    def x509(self) -> Global___X509Results: ...
+    def x509(self) -> Global___X509Results:
+        """Of leaves, and of downstream authorities."""
+
     @_builtins.property
     def jwt(self) -> Global___JwtResults: ...
     @_builtins.property
@@ -261,6 +267,7 @@ class Policy(_message.Message):
     JWT_ISSUER_FIELD_NUMBER: _builtins.int
     CA_SUBJECT_FIELD_NUMBER: _builtins.int
     WIT_ISSUER_FIELD_NUMBER: _builtins.int
+    DOWNSTREAM_AUTHORITIES_FIELD_NUMBER: _builtins.int
     trust_domain: _builtins.str
     """Bare name. Every document names an ID of this trust domain."""
     max_x509_ttl: _builtins.int
@@ -279,6 +286,8 @@ class Policy(_message.Message):
     """The "iss" of JWT-SVIDs; empty for none."""
     wit_issuer: _builtins.str
     """The "iss" of WIT-SVIDs; empty for none."""
+    downstream_authorities: _builtins.bool
+    """Whether authorities of downstream servers are signed at all."""
     @_builtins.property
     def ca_subject(self) -> Global___CaSubject:
         """Whom the certificates of X.509 authorities name, beside their serial number."""
@@ -295,10 +304,11 @@ class Policy(_message.Message):
         jwt_issuer: _builtins.str = ...,
         ca_subject: Global___CaSubject | None = ...,
         wit_issuer: _builtins.str = ...,
+        downstream_authorities: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject", "clock_tolerance", b"clock_tolerance", "jwt_issuer", b"jwt_issuer", "max_authority_ttl", b"max_authority_ttl", "max_backdate", b"max_backdate", "max_jwt_ttl", b"max_jwt_ttl", "max_x509_ttl", b"max_x509_ttl", "trust_domain", b"trust_domain", "wit_issuer", b"wit_issuer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_subject", b"ca_subject", "clock_tolerance", b"clock_tolerance", "downstream_authorities", b"downstream_authorities", "jwt_issuer", b"jwt_issuer", "max_authority_ttl", b"max_authority_ttl", "max_backdate", b"max_backdate", "max_jwt_ttl", b"max_jwt_ttl", "max_x509_ttl", b"max_x509_ttl", "trust_domain", b"trust_domain", "wit_issuer", b"wit_issuer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,6 +478,60 @@ class X509Order(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___X509Order: _TypeAlias = X509Order  # noqa: Y015
+
+@_typing.final
+class SignDownstream(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUTHORITY_ID_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    authority_id: _builtins.str
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___DownstreamOrder]: ...
+    def __init__(
+        self,
+        *,
+        authority_id: _builtins.str = ...,
+        orders: _abc.Iterable[Global___DownstreamOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_id", b"authority_id", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignDownstream: _TypeAlias = SignDownstream  # noqa: Y015
+
+@_typing.final
+class DownstreamOrder(_message.Message):
+    """A CA certificate for the key of a downstream server: it signs for this trust domain, whose ID it
+    carries. There is no more to choose; the signer's policy says whether there are any.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CSR_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    csr: _builtins.bytes
+    """PKCS#10, DER. Its signature is verified; only its public key is used."""
+    not_before: _builtins.int
+    """Unix seconds."""
+    not_after: _builtins.int
+    def __init__(
+        self,
+        *,
+        csr: _builtins.bytes = ...,
+        not_before: _builtins.int = ...,
+        not_after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["csr", b"csr", "not_after", b"not_after", "not_before", b"not_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownstreamOrder: _TypeAlias = DownstreamOrder  # noqa: Y015
 
 @_typing.final
 class X509Results(_message.Message):
