@@ -87,6 +87,19 @@ def key_of(cert: x509.Certificate) -> PublicKey:
     return public_key.accept(key)
 
 
+def refuse_huge_key(cert: x509.Certificate) -> None:
+    """Refuse a certificate whose RSA key is above the bounds; any other key passes, as yet unused.
+
+    Raises:
+        ValueError: the key is too large.
+    """
+    try:
+        key = cert.public_key()
+    except _MALFORMED:
+        return  # nothing is ever verified with it
+    public_key.refuse_huge(key)
+
+
 def validity_of(cert: x509.Certificate) -> Validity:
     """When the certificate is valid."""
     return Validity(

@@ -66,6 +66,18 @@ def accept(key: object) -> PublicKey:
     raise ValueError("key is neither EC, RSA nor Ed25519")
 
 
+def refuse_huge(key: object) -> None:
+    """Refuse an RSA key above the bounds; weaker and unknown kinds pass.
+
+    Raises:
+        ValueError: a signature by it would be dear to verify.
+    """
+    if isinstance(key, RSAPublicKey) and (
+        key.key_size > MAX_RSA_BITS or key.public_numbers().e.bit_length() > MAX_RSA_EXPONENT_BITS
+    ):
+        raise ValueError(f"RSA key of {key.key_size} bits, or its exponent, is too large")
+
+
 def from_spki(der: bytes) -> PublicKey:
     """Read a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
 

@@ -37,10 +37,13 @@ class X509Authority:
         """Read one DER certificate.
 
         Raises:
-            BundleError: the bytes are no certificate.
+            BundleError: the bytes are no certificate, or its key is one that would keep whoever
+                verifies with it busy.
         """
         try:
-            return cls(certificate.load(der), der, tainted)
+            cert = certificate.load(der)
+            certificate.refuse_huge_key(cert)
+            return cls(cert, der, tainted)
         except ValueError as error:
             raise BundleError(f"unable to parse X.509 authority: {error}") from None
 

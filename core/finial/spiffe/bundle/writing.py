@@ -93,7 +93,9 @@ def _x509_jwk(authority: X509Authority) -> dict[str, Any]:
 
 
 def _named_jwk(authority: JwtAuthority | WitAuthority) -> dict[str, str]:
-    return {**public_key.to_jwk(authority.public_key), "kid": authority.key_id}
+    key = public_key.to_jwk(authority.public_key)
+    named = {"kty": key["kty"], "kid": authority.key_id}  # in SPIRE's order
+    return named | key
 
 
 def _check_key_ids(authorities: Sequence[JwtAuthority | WitAuthority]) -> None:

@@ -54,7 +54,7 @@ class BundleUrl:
             raise FederationError("bundle endpoint URL must not contain user info")
         authority = _AUTHORITY.fullmatch(form["authority"])
         if authority is None:
-            raise FederationError("bundle endpoint URL must have a host")
+            raise FederationError("bundle endpoint URL must specify the host")
         object.__setattr__(self, "host", _host(authority["host"]))
         object.__setattr__(self, "port", _port(authority["port"]))
         object.__setattr__(self, "target", (form["path"] or "/") + (form["query"] or ""))
@@ -88,7 +88,7 @@ def _host(text: str) -> str:
     try:
         return str(IPv6Address(text[1:-1]))
     except ValueError:
-        raise FederationError("bundle endpoint URL must have a host") from None
+        raise FederationError("bundle endpoint URL must specify the host") from None
 
 
 def _port(text: str | None) -> int:
