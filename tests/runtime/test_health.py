@@ -42,3 +42,11 @@ def test_a_name_is_registered_once() -> None:
     health.register("datastore")
     with pytest.raises(ValueError, match="'datastore' is registered twice"):
         health.register("datastore")
+
+
+def test_what_works_can_have_something_to_say() -> None:
+    health = Health()
+    check = health.register("federation")
+    check.ok("1 of 2 bundles is old")
+    assert health.ready
+    assert health.states() == {"federation": State(True, True, "1 of 2 bundles is old")}

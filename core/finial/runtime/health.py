@@ -31,9 +31,9 @@ class Check:
     def state(self) -> State:
         return self._state
 
-    def ok(self) -> None:
-        """The part works."""
-        self._state = READY
+    def ok(self, message: str = "") -> None:
+        """The part works; `message` is what an operator should know all the same."""
+        self._state = State(live=True, ready=True, message=message) if message else READY
 
     def not_ready(self, message: str) -> None:
         """The part waits for something and will work again by itself."""

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import pytest
@@ -42,6 +43,7 @@ class Outer(Section):
 
     name: FilledText
     inner: Inner = Inner()
+    named: Mapping[str, Inner] = Field(default_factory=dict)
     flag: Flag = False
     text: Text = ""
     port: Port = 1
@@ -107,6 +109,10 @@ def problem(line: str) -> str:
         ("mode = 0660", "mode", 0o660),
         ("inner { size = 3 }", "inner", Inner(size=3)),
         ("inner = { size = 3 }", "inner", Inner(size=3)),
+        ("", "named", {}),
+        ('named "a.b" { size = 3 }', "named", {"a.b": Inner(size=3)}),
+        ('named "a" {}\n named "b" { size = 2 }', "named", {"a": Inner(), "b": Inner(size=2)}),
+        ('named = { "a" = { size = 3 } }', "named", {"a": Inner(size=3)}),
         ('secret = "s3cret"', "secret", Secret("s3cret")),
     ],
 )
@@ -264,3 +270,19 @@ def test_flags_suffice_without_the_section() -> None:
     outer, _ = override(parse_document("", "f"), name="x")
     assert outer is not None
     assert outer.name == "x"
+
+
+def test_what_is_wrong_in_a_named_section_is_told_with_its_name_and_place() -> None:
+    outer, reader = read('outer {\n name = "x"\n named "a" {}\n named "b.c" {\n size = 0\n }\n}')
+    assert outer is None
+    [found] = reader.problems
+    assert str(found) == "f.conf:5:2: outer.named.b.c.size: must be a number from 1 to 9, not 0"
+    _, reader = read('outer {\n name = "x"\n named = 5\n}')
+    [found] = reader.problems
+    assert found.message == "must be a section"
+
+
+def test_a_named_section_of_a_repeated_block_is_found_by_its_name() -> None:
+    document = parse_document('outer {\n named "a" {}\n named "b" {}\n}', "f.conf")
+    assert document.mark(("outer", "named", "b")).line == 3
+    assert document.mark(("outer", "named", "none")).line == 2

@@ -451,7 +451,7 @@ async def test_an_old_connection_is_let_go_with_grace(folder: Path, echo: Echo) 
 
 async def test_a_connection_that_says_nothing_is_dropped(folder: Path, echo: Echo) -> None:
     clock = FakeClock()
-    server = serving(echo, clock, handshake_timeout=10)
+    server = serving(echo, clock, request_timeout=10)
     await server.listen_unix(folder / "q", mode=0o600)
     silent = await Wire.connect(folder / "q", greet=False)
     idle = await Wire.connect(folder / "q")

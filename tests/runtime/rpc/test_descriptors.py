@@ -111,7 +111,7 @@ async def test_with_nothing_left_at_all_callers_are_let_go_and_the_server_does_n
 
 
 def test_the_defaults_admit_as_many_as_they_say(folder: Path) -> None:
-    users, addresses = room_for(5000, 2), room_for(2000, 1)
+    users, addresses = room_for(5000, 2), room_for(10_000, 1)
     with rpc_process(folder) as process, ExitStack() as held:
         before, files = process.resident(), process.descriptors()
         for _ in range(users):
@@ -123,7 +123,7 @@ def test_the_defaults_admit_as_many_as_they_say(folder: Path) -> None:
         assert (process.resident() - before) / users < 16 * KIB
         for _ in range(addresses):
             held.enter_context(knock_tcp(process))
-        if addresses == 2000:
+        if addresses == 10_000:
             assert refused_tcp(process)
 
 

@@ -10,7 +10,7 @@ from tests.fakes.clock import FakeClock, settle
 from tests.runtime.rpc.echo import Echo
 from tests.runtime.rpc.wire import Wire, request, until
 
-TIME = Limits().handshake_timeout
+TIME = Limits().request_timeout
 
 
 class Lab:

@@ -35,7 +35,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 async def quiet(folder: Path, clock: FakeClock) -> AsyncIterator[Server]:
     """A server on a clock that stands still."""
-    server = Server(clock=clock, gate=OpenGate(), limits=Limits(handshake_timeout=10))
+    server = Server(clock=clock, gate=OpenGate(), limits=Limits(request_timeout=10))
     Echo().register(server)
     await server.listen_unix(folder / "q", mode=0o600)
     yield server

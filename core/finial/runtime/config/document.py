@@ -77,9 +77,12 @@ def mark_in(node: Node, path: Sequence[str | int]) -> Mark:
 
 def _child(node: Node, step: str | int) -> Node | None:
     children = node.value
-    if isinstance(children, dict) and isinstance(step, str):
-        return children.get(step)
-    if isinstance(children, list) and isinstance(step, int) and step < len(children):
+    if isinstance(step, str):
+        # Of a repeated block, whichever has it.
+        tables = (each.value for each in node.tables or ())
+        found = (each.get(step) for each in tables if isinstance(each, dict))
+        return next((each for each in found if each is not None), None)
+    if isinstance(children, list) and step < len(children):
         return children[step]
     return None
 

@@ -8,7 +8,7 @@ keys that are known but refused (`unserved`) and those that are accepted without
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,6 +31,11 @@ class Section(BaseModel):
     unserved: ClassVar[Mapping[str, Unserved]] = {}
     no_effect: ClassVar[Mapping[str, str]] = {}
 
+    @classmethod
+    def variant(cls, data: Mapping[str, Any]) -> type[Self]:  # noqa: ARG003  (for subclasses)
+        """Return the schema that a table with this data is to be read by."""
+        return cls
+
 
 S = TypeVar("S", bound=Section)
 
@@ -45,6 +50,7 @@ class Reader:
     def read(self, model: type[S], node: Node, path: Path) -> S | None:
         """The section at `node`; None when it has problems, which are then in `problems`."""
         before = len(self.problems)
+        model = self._variant(model, node)
         data = self._collect(model, node, path)
         if data is None:
             return None
@@ -54,6 +60,10 @@ class Reader:
             self._translate(errors, node, path)
             return None
         return section if len(self.problems) == before else None
+
+    def _variant(self, model: type[S], node: Node) -> type[S]:
+        table = as_table(node)
+        return model.variant({key: each.plain() for key, each in table[0].items()} if table else {})
 
     def problem(self, mark: Mark, path: Path, message: str, way_out: str = "") -> None:
         """Note what is wrong with the key at `path`."""
@@ -112,10 +122,21 @@ class Reader:
     def _collect_field(
         self, model: type[Section], key: str, child: Node, path: Path, data: dict[str, Any]
     ) -> None:
-        inner = _section_of(model.model_fields[key].annotation)
+        annotation = model.model_fields[key].annotation
+        named = _named_sections(annotation)
+        if named is not None:
+            data[key] = self._read_named(named, child, path)
+            return
+        inner = _section_of(annotation)
         value = child.plain() if inner is None else self._collect(inner, child, path)
         if value is not None:
             data[key] = value
+
+    def _read_named(self, model: type[Section], node: Node, path: Path) -> dict[str, Section]:
+        """The sections under names that the file chooses, those that are sound."""
+        table = self.table(node, path) or {}
+        found = {name: self.read(model, child, (*path, name)) for name, child in table.items()}
+        return {name: section for name, section in found.items() if section is not None}
 
     def _refuse_unserved(self, unserved: Unserved, node: Node, path: Path) -> None:
         if node.plain() not in unserved.harmless:
@@ -133,6 +154,14 @@ def dotted(path: Path) -> str:
     """A path as it is written in messages: `server.bind_port`, `agent.brokers[0].id`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
+
+
+def _named_sections(annotation: Any) -> type[Section] | None:
+    """The kind of section that a field has any number of, by name; None for other fields."""
+    if get_origin(annotation) is not Mapping:
+        return None
+    _, each = get_args(annotation)
+    return each if isinstance(each, type) and issubclass(each, Section) else None
 
 
 def _section_of(annotation: Any) -> type[Section] | None:

@@ -13,6 +13,7 @@ client_stream client_call channel` the client's; `tls` has both halves of TLS, `
 checkers must see.
 """
 
+from finial.runtime.rpc.admission import network_of
 from finial.runtime.rpc.callers import Caller, TlsCaller, UnixCaller
 from finial.runtime.rpc.channel import Channel
 from finial.runtime.rpc.context import ServerContext
@@ -41,5 +42,6 @@ __all__ = [
     "TlsCaller",
     "TlsIdentity",
     "UnixCaller",
+    "network_of",
     "raise_descriptor_limit",
 ]

@@ -95,7 +95,7 @@ class ServerConnection(Connection):
         # Our SETTINGS leave with the answer to the client's: one write less, and nothing at all to
         # who only knocks.
         self.start()
-        self._greeting = self.timers.after(self.limits.handshake_timeout, self._not_greeted)
+        self._greeting = self.timers.after(self.limits.request_timeout, self._not_greeted)
         self._plan_end()
 
     def _identify(self, transport: asyncio.BaseTransport) -> Caller:
@@ -147,7 +147,7 @@ class ServerConnection(Connection):
             self.lost("the peer sends a frame too slowly")
             self.abort()
 
-        self._stall = self.timers.after(self.limits.handshake_timeout, look)
+        self._stall = self.timers.after(self.limits.request_timeout, look)
 
     def eof_received(self) -> bool:
         if self._tls is not None or (self.transport and self.transport.get_write_buffer_size()):

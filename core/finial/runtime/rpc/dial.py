@@ -190,7 +190,7 @@ async def dial(
         options = {
             "ssl": tls.context(),
             "server_hostname": target.host,
-            "ssl_handshake_timeout": limits.handshake_timeout,
+            "ssl_handshake_timeout": limits.connect_timeout,
             "ssl_shutdown_timeout": 2.0,
         }
     found = await loop.getaddrinfo(target.host, target.port, type=1)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame
 
-from finial.runtime.rpc.accept import ServerConnection
-from finial.runtime.rpc.admission import Reason, name_of, network_of
-from finial.runtime.rpc.callers import credentials, unix_caller
+from finial.runtime.rpc.admission import Admission, Reason, TurnedAway, name_of, network_of
+from finial.runtime.rpc.callers import UnixCaller, credentials, unix_caller
 from finial.runtime.rpc.sockets import BACKLOG, first_reserved, raise_descriptor_limit
 
 if TYPE_CHECKING:
-    from finial.runtime.rpc.server import Server
-    from finial.runtime.rpc.timers import Timer
-    from finial.runtime.rpc.tls import ServerTls
+    import ssl
+    from collections.abc import Callable
+
+    from finial.runtime.rpc.timers import Timer, Timers
 
 _log = logging.getLogger(__name__)
 
@@ -59,11 +59,60 @@ _GOODBYES = {
 }
 
 
+class Bounds(Protocol):
+    """What a door asks of the limits of what is behind it."""
+
+    @property
+    def connections_per_uid(self) -> int: ...
+    @property
+    def connections_per_address(self) -> int: ...
+    @property
+    def reserved_descriptors(self) -> int: ...
+    @property
+    def handshake_timeout(self) -> float: ...
+
+
+class Entering(Protocol):
+    """A connection that was let in and is not open yet; `adopted` once a transport has it."""
+
+    who: int | str
+    adopted: bool
+
+    def adopt(self) -> asyncio.Protocol | asyncio.BufferedProtocol:
+        """Return itself, to the loop that makes its transport."""
+        ...
+
+    def settle(self) -> None:
+        """Give back what was taken at accept, if the connection never came to be."""
+        ...
+
+
+class House(Protocol):
+    """What is behind a door: a server, of whatever protocol."""
+
+    admission: Admission
+    turned_away: TurnedAway
+    timers: "Timers"
+
+    @property
+    def limits(self) -> Bounds: ...
+
+    def entering(self, who: int | str, peer: UnixCaller | str, tls: "Tls | None") -> Entering:
+        """Return a connection for a caller that is let in, counted under `who` by now."""
+        ...
+
+
+class Tls(Protocol):
+    """Gives the context for the next connection; raises ValueError or OSError when it cannot."""
+
+    def context(self) -> "ssl.SSLContext": ...
+
+
 class Door(Protocol):
     """A way in, open from when it is made until `close`."""
 
     def close(self) -> None:
-        """Accept no more, and give up on those that have not said a word of HTTP/2 yet."""
+        """Accept no more, and give up on those that have not said a word of HTTP yet."""
 
     async def closed(self) -> None:
         """Wait for the end of what `close` gave up on."""
@@ -72,14 +121,21 @@ class Door(Protocol):
 class UnixDoor(asyncio.Protocol):
     """The first protocol of every connection to a Unix socket, and one for all of them."""
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: House, goodbye: "Callable[[Reason], bytes]") -> None:
         self._server = server
+        self._goodbye = goodbye
         self._top = first_reserved(raise_descriptor_limit(), server.limits.reserved_descriptors)
         self._listener: asyncio.Server | None = None
 
     @classmethod
-    async def open(cls, server: "Server", sock: socket.socket) -> "UnixDoor":
-        door = cls(server)
+    async def open(
+        cls,
+        server: House,
+        sock: socket.socket,
+        goodbye: "Callable[[Reason], bytes]" = _GOODBYES.__getitem__,
+    ) -> "UnixDoor":
+        """Accept on `sock`; `goodbye` is what one hears who is turned away."""
+        door = cls(server, goodbye)
         loop = asyncio.get_running_loop()
         door._listener = await loop.create_unix_server(lambda: door, sock=sock, backlog=BACKLOG)
         return door
@@ -108,24 +164,28 @@ class UnixDoor(asyncio.Protocol):
             self._turn_away(transport, _PER_UID, uid)
             return
         caller = unix_caller(sock, ids)
-        connection = ServerConnection(server, uid, caller, None)
+        connection = server.entering(uid, caller, None)
         if caller.pidfd is not None and caller.pidfd >= self._top:
             connection.settle()
             self._turn_away(transport, _DESCRIPTORS, uid)
             return
-        transport.set_protocol(connection)
-        connection.connection_made(transport)
+        protocol = connection.adopt()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
 
     def _turn_away(self, transport: asyncio.Transport, reason: Reason, uid: int) -> None:
-        transport.write(_GOODBYES[reason])
+        transport.write(self._goodbye(reason))
         transport.close()
         self._server.turned_away.note(reason, name_of(uid))
 
 
 class TcpDoor:
-    """Accepts on `sock`, which is listening, and starts TLS with those that are let in."""
+    """Accepts on `sock`, which is listening, and starts TLS with those that are let in.
 
-    def __init__(self, server: "Server", sock: socket.socket, tls: "ServerTls") -> None:
+    Without `tls` there is none.
+    """
+
+    def __init__(self, server: House, sock: socket.socket, tls: Tls | None) -> None:
         self._server = server
         self._sock = sock
         self._tls = tls
@@ -134,12 +194,14 @@ class TcpDoor:
         self._spare = _spare()
         self._paused: Timer | None = None
         self._burst = 1
-        self._opening: dict[ServerConnection, tuple[asyncio.Task[None], socket.socket]] = {}
+        self._opening: dict[Entering, tuple[asyncio.Task[None], socket.socket]] = {}
         self._given_up: list[asyncio.Task[None]] = []
-        self._options: dict[str, Any] = {
-            "ssl_handshake_timeout": server.limits.handshake_timeout,
-            "ssl_shutdown_timeout": 2.0,
-        }
+        self._options: dict[str, Any] = {}
+        if tls is not None:
+            self._options = {
+                "ssl_handshake_timeout": server.limits.handshake_timeout,
+                "ssl_shutdown_timeout": 2.0,
+            }
         self._loop.add_reader(sock, self._accept)
 
     @property
@@ -193,7 +255,7 @@ class TcpDoor:
         elif not server.admission.enter(who, server.limits.connections_per_address):
             self._turn_away(sock, _PER_ADDRESS, who)
         else:
-            connection = ServerConnection(server, who, _text_of(address), self._tls)
+            connection = server.entering(who, _text_of(address), self._tls)
             task = self._loop.create_task(self._open(sock, connection))
             self._opening[connection] = (task, sock)
 
@@ -203,10 +265,10 @@ class TcpDoor:
         sock.close()
         self._server.turned_away.note(reason, who)
 
-    async def _open(self, sock: socket.socket, connection: ServerConnection) -> None:
+    async def _open(self, sock: socket.socket, connection: Entering) -> None:
         """Shake hands; the connection is told when that is done."""
         try:
-            tls = self._tls.context()
+            tls = None if self._tls is None else self._tls.context()
             await self._loop.connect_accepted_socket(
                 connection.adopt, sock, ssl=tls, **self._options
             )

@@ -60,15 +60,19 @@ class Limits:
     connections_per_uid: int = 5_000
     """One user's connections to a Unix socket; one more is refused with GOAWAY."""
 
-    connections_per_address: int = 2_000
+    connections_per_address: int = 10_000
     """One IPv4 address' or IPv6 /64's TCP connections; one more is reset before any TLS."""
 
     reserved_descriptors: int = 128
     """File descriptors that no connection takes, for databases, logs and pidfds."""
 
-    handshake_timeout: float = 10.0
-    """From accept to the end of the TLS handshake, again to the first complete request, and for
-    any one frame or header block to come in whole."""
+    handshake_timeout: float = 20.0
+    """From accept to the end of the TLS handshake: as long as grpc-go's clients try, so that of a
+    fleet that comes at once nobody is sent away who would have had its turn."""
+
+    request_timeout: float = 10.0
+    """From then to the first complete request, and for any one frame or header block to come in
+    whole."""
 
     connection_age: float | None = None
     """After it, spread by `connection_age_jitter`, the peer is told to reconnect (GOAWAY)."""

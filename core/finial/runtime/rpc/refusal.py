@@ -23,7 +23,7 @@ class Refusal(Stream):
     """Refuses a request with an HTTP status (415 or 405) and a sentence.
 
     A request is heard to its end first, so that one that breaks HTTP is answered as the breach
-    that it is; one of more than 64 KiB, or slower than `handshake_timeout`, is not waited for.
+    that it is; one of more than 64 KiB, or slower than `request_timeout`, is not waited for.
     """
 
     __slots__ = ("_answered", "_patience", "_response", "_taken")
@@ -42,7 +42,7 @@ class Refusal(Stream):
             self.on_end()
             return
         connection = self._connection
-        self._patience = connection.timers.after(connection.limits.handshake_timeout, self._answer)
+        self._patience = connection.timers.after(connection.limits.request_timeout, self._answer)
 
     def on_data(self, data: bytes, flow: int, ended: bool) -> None:  # noqa: ARG002
         """Take a body that nobody reads. Its window is not opened again."""

@@ -4,14 +4,16 @@ import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import Message
 
+from finial.runtime.rpc.accept import ServerConnection
 from finial.runtime.rpc.admission import Admission, TurnedAway
+from finial.runtime.rpc.callers import UnixCaller
 from finial.runtime.rpc.context import ServerContext
-from finial.runtime.rpc.doors import Door, TcpDoor, UnixDoor
+from finial.runtime.rpc.doors import Door, TcpDoor, Tls, UnixDoor
 from finial.runtime.rpc.gate import CallGate
 from finial.runtime.rpc.limits import Limits
 from finial.runtime.rpc.method import Method, Methods
@@ -22,9 +24,6 @@ from finial.runtime.rpc.sockets import BoundPath, bind_tcp, bind_unix
 from finial.runtime.rpc.status import StatusError
 from finial.runtime.rpc.timers import MonotonicClock, Timers, WallClock
 from finial.runtime.rpc.tls import ServerTls, trim_buffers
-
-if TYPE_CHECKING:
-    from finial.runtime.rpc.accept import ServerConnection
 
 _LIMITS = Limits()
 _ROUNDS = 4
@@ -140,7 +139,13 @@ class Server(ServerBase):
                 return
             await asyncio.sleep(0)
 
-    # -- for connections and calls ---------------------------------------------------------
+    # -- for doors, connections and calls --------------------------------------------------
+
+    def entering(
+        self, who: int | str, peer: UnixCaller | str, tls: Tls | None
+    ) -> "ServerConnection":
+        """Return the connection of a caller that a door lets in."""
+        return ServerConnection(self, who, peer, cast("ServerTls | None", tls))
 
     def connection_closed(self) -> None:
         if not self.connections:

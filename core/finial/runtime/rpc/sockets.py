@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BACKLOG = 1024
+BACKLOG = 4096  # as many as the kernel keeps by default: a fleet comes at once
 
 
 class SocketInUseError(OSError):

@@ -22,8 +22,8 @@ from finial.spiffe.x509_svid import VerifiedX509Svid, verify_chain
 
 # OpenSSL's, for which the ssl module has no names. Validity is judged on the injected clock, and
 # a trust anchor need not be self-signed.
-_NO_CHECK_TIME = 0x200000
-_PARTIAL_CHAIN = 0x80000
+NO_CHECK_TIME = 0x200000
+PARTIAL_CHAIN = 0x80000
 _BUFFER = 16 * 1024
 
 Bundles = Callable[[], Sequence[Bundle]]
@@ -59,7 +59,7 @@ class _Contexts:
             return self._context
         context = self._make()
         if identity is not None:
-            _load_identity(context, identity)
+            load_identity(context, identity)
         roots = b"".join(a.der for bundle in bundles for a in bundle.x509_authorities)
         if roots:
             context.load_verify_locations(cadata=roots)
@@ -212,13 +212,13 @@ def _context(protocol: int, mode: ssl.VerifyMode) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     context.verify_flags = ssl.VerifyFlags(
-        int(context.verify_flags) | _NO_CHECK_TIME | _PARTIAL_CHAIN
+        int(context.verify_flags) | NO_CHECK_TIME | PARTIAL_CHAIN
     )
     context.set_alpn_protocols(["h2"])
     return context
 
 
-def _load_identity(context: ssl.SSLContext, identity: TlsIdentity) -> None:
+def load_identity(context: ssl.SSLContext, identity: TlsIdentity) -> None:
     """Hand OpenSSL the key through memory: the ssl module takes file names only."""
     fd = os.memfd_create("tls", os.MFD_CLOEXEC)
     try:

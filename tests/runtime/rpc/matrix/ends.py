@@ -40,6 +40,7 @@ SERVER_ID = SpiffeId.parse("spiffe://example.org/spire/server")
 CLIENT_ID = SpiffeId.parse("spiffe://example.org/spire/agent/peer")
 SERVER_NAME = "finial-test"
 METADATA = 64 * 1024
+UNREQUESTED = 3600
 
 
 def unix_place(folder: Path) -> Place:
@@ -133,6 +134,9 @@ def grpcio_options(options: Options) -> list[tuple[str, Any]]:
             # What the application has not taken up yet is otherwise cancelled above 1,000.
             ("grpc.server.max_pending_requests", options.streams),
             ("grpc.server.max_pending_requests_hard_limit", options.streams),
+            # And what has waited for the application for 30 s, as the last of many streams do on a
+            # machine with other work. The test's own timeout bounds that.
+            ("grpc.server_max_unrequested_time_in_server", UNREQUESTED),
         ]
     if options.age is not None:
         chosen += [

@@ -5,6 +5,7 @@ Remains  unary    the milliseconds to the deadline, as the server sees it; -1 wi
 Metadata unary    the x- metadata again, as initial metadata and (t-x-) as trailing metadata
 Refuse   unary    ends as the request, a Refusal in JSON, says
 Heard    unary    waits until a handler has heard of its call's end, then counts one less
+Begun    unary    how many handlers of Watch and Unread have begun
 Sent     unary    how many messages Flood has handed over since it began
 Release  unary    lets Hold go on
 Fail     stream   some messages, then as Refuse
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 SERVICE = "test.Matrix"
-UNARY = ("Plain", "Remains", "Metadata", "Refuse", "Heard", "Sent", "Release")
+UNARY = ("Plain", "Remains", "Metadata", "Refuse", "Heard", "Begun", "Sent", "Release")
 STREAMS = ("Fail", "Count", "Watch", "Flood")
 FROM_STREAMS = ("Total", "Unread", "Hold", "Early")
 BOTH = ("Chat",)
@@ -70,6 +71,7 @@ class Service:
         self._heard = asyncio.Semaphore(0)
         self._released = asyncio.Event()
         self.sent = 0
+        self._begun = 0
         self.contexts: list[Any] = []
 
     async def plain(self, request: bytes, context: Any) -> bytes:
@@ -94,6 +96,9 @@ class Service:
         await self._heard.acquire()
         return request
 
+    async def begun(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002
+        return b"%d" % self._begun
+
     async def sent_(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002
         return b"%d" % self.sent
 
@@ -112,6 +117,7 @@ class Service:
             yield b"%d" % number
 
     async def watch(self, request: bytes, context: Any) -> AsyncIterator[bytes]:  # noqa: ARG002
+        self._begun += 1
         try:
             yield request
             await asyncio.get_running_loop().create_future()
@@ -134,6 +140,7 @@ class Service:
         return b"%d" % total
 
     async def unread(self, _requests: AsyncIterator[bytes], context: Any) -> bytes:  # noqa: ARG002
+        self._begun += 1
         try:
             await asyncio.get_running_loop().create_future()
         finally:
