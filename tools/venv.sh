@@ -36,6 +36,14 @@ if [ "$what" = dev ]; then
   for tool in openssl strace; do
     command -v "$tool" >/dev/null || install_packages "$tool"
   done
+  if ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+    # The tests start servers of their own: Debian is told not to make one.
+    if [ "$(id -u)" -eq 0 ] && [ ! -e /etc/postgresql-common ]; then
+      mkdir -p /etc/postgresql-common/createcluster.d
+      echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/no-main.conf
+    fi
+    install_packages postgresql
+  fi
 fi
 
 if ! .venv/bin/python -c '' 2>/dev/null; then

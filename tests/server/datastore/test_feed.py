@@ -2,10 +2,11 @@ from finial.server.datastore.agents import AgentStore
 from finial.server.datastore.bundles import BundleStore
 from finial.server.datastore.database import Database
 from finial.server.datastore.entries import EntryStore
-from finial.server.datastore.feed import Delta, FeedStore
+from finial.server.datastore.feed import Delta, FeedMark, FeedStore
 from finial.server.registry.model import Entry
 from finial.spiffe.bundle import Bundle
 from tests.fakes.clock import FakeClock
+from tests.server.datastore.conftest import Where
 from tests.server.registry.examples import DOMAIN, NODE, agent, entry
 
 
@@ -71,14 +72,47 @@ async def test_old_rows_go_but_never_the_newest(database: Database, clock: FakeC
 
 
 async def test_revisions_go_on_after_everything_was_pruned_and_the_database_reopened(
-    database: Database, clock: FakeClock
+    database: Database, where: Where, clock: FakeClock
 ) -> None:
     await make(database, "a", "b")
     await FeedStore(database, keep_rows=0).prune(clock.time())
     at = database.revision
     await database.close()
-    again = await Database.open(database.path, clock)
+    again = await Database.open(where, clock)
     assert again.revision == at
     (made,) = await make(again, "c")
     assert made.row == at + 1
     await again.close()
+
+
+async def test_a_reader_of_another_feed_gets_everything_even_at_a_lower_revision(
+    database: Database,
+) -> None:
+    feed = FeedStore(database)
+    made = await make(database, "a", "b", "c")
+    mark = (await feed.tail(0)).mark
+    assert mark is not None
+    assert await feed.tail(3, mark) == Delta(3)
+    others = [
+        mark._replace(key="another entry"),
+        mark._replace(at=mark.at + 1),
+        mark._replace(origin="another database"),
+    ]
+    for other in others:
+        assert (await feed.tail(3, other)).full
+    beyond = await feed.tail(7, FeedMark(mark.origin, 7, "entry", "lost", mark.at))
+    assert (beyond.full, beyond.revision) == (True, 3)
+    assert list(beyond.entries.values()) == made
+
+
+async def test_a_reader_whose_last_row_was_pruned_goes_on_in_the_same_feed(
+    database: Database, clock: FakeClock
+) -> None:
+    feed = FeedStore(database, keep_rows=1)
+    await make(database, "a", "b")
+    mark = (await feed.tail(0)).mark
+    assert mark is not None
+    (later,) = await make(database, "c")
+    assert await feed.prune(clock.time()) == 2
+    assert await feed.tail(2, mark) == Delta(3, entries={later.id: later})
+    assert (await feed.tail(2, mark._replace(origin="another"))).full

@@ -36,10 +36,11 @@ async def test_recorded_svids_are_kept_as_they_are(store: IssuedStore, clock: Fa
     assert await store.list(clock.time()) == [svid(1), svid(2)]
 
 
+@pytest.mark.parametrize("where", ["sqlite"], indirect=True)
 async def test_callers_at_the_same_time_share_a_commit(
     store: IssuedStore, database: Database
 ) -> None:
-    log = database.path.with_name(database.path.name + "-wal")
+    log = Path(f"{database.name}-wal")
     await store.record([svid(0)])
 
     def size(path: Path = log) -> int:
@@ -57,6 +58,16 @@ async def test_callers_at_the_same_time_share_a_commit(
     assert await store.count() == 81
 
 
+@pytest.mark.parametrize("where", ["postgres"], indirect=True)
+async def test_callers_at_the_same_time_share_a_transaction(
+    store: IssuedStore, database: Database
+) -> None:
+    await asyncio.gather(*(store.record([svid(number)]) for number in range(40)))
+    count = "SELECT count(DISTINCT xmin::text) FROM issued_svids"
+    assert await database.read(lambda c: c.exec_driver_sql(count).scalar_one()) <= 3
+    assert await store.count() == 40
+
+
 async def test_records_of_expired_svids_are_pruned(store: IssuedStore, clock: FakeClock) -> None:
     await store.record([svid(1, 1_800_000_010), svid(2, 1_800_000_011)])
     await clock.advance(11)
@@ -66,7 +77,7 @@ async def test_records_of_expired_svids_are_pruned(store: IssuedStore, clock: Fa
 
 
 async def test_a_journal_is_replaced_whole(database: Database) -> None:
-    store = JournalStore(database)
+    store = JournalStore(database, "one")
     assert await store.get("authorities") is None
     await store.put("authorities", b"\x00one")
     await store.put("authorities", b"two\xff")

@@ -11,7 +11,7 @@ from finial.server.datastore.bundles import BundleStore
 from finial.server.datastore.database import Database
 from finial.server.datastore.entries import EntryStore
 from finial.server.datastore.errors import StoreBusy
-from finial.server.datastore.feed import Delta, FeedStore
+from finial.server.datastore.feed import Delta, FeedMark, FeedStore
 from finial.server.registry.feed import FeedReader
 from finial.server.registry.model import Entry
 from finial.spiffe.bundle import Bundle
@@ -171,11 +171,11 @@ async def test_a_database_that_fails_is_asked_again(
     class Failing(FeedStore):
         failed = False
 
-        async def tail(self, after: int) -> Delta:
+        async def tail(self, after: int, mark: FeedMark | None = None) -> Delta:
             if not self.failed:
                 self.failed = True
                 raise StoreBusy("datastore.sqlite3")
-            return await super().tail(after)
+            return await super().tail(after, mark)
 
     shaky = FeedReader(Failing(database), clock)
     await shaky.load()

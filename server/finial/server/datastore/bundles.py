@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import bindparam, func, insert, select, update
 
+from finial.server.datastore.authority_marks import revoked, tainted
 from finial.server.datastore.schema import bundles
 from finial.server.registry.errors import KeyIdTaken, NotFound
 from finial.spiffe.bundle import Bundle, JwtAuthority, WitAuthority, X509Authority
+from finial.spiffe.federation import Held
 from finial.spiffe.trust_domain import TrustDomain
 
 if TYPE_CHECKING:
@@ -25,16 +27,18 @@ if TYPE_CHECKING:
 
 KIND = "bundle"
 
+_WRAP = 1 << 64
+
 K = TypeVar("K", JwtAuthority, WitAuthority)
 
-_ALL = select(
+SELECT_BUNDLES = select(
     bundles.c.row,
     bundles.c.trust_domain,
     bundles.c.sequence,
     bundles.c.refresh_hint,
     bundles.c.authorities,
 )
-_ONE = _ALL.where(bundles.c.trust_domain == bindparam("of_name"))
+_ONE = SELECT_BUNDLES.where(bundles.c.trust_domain == bindparam("of_name"))
 _UPDATE = (
     update(bundles)
     .where(bundles.c.trust_domain == bindparam("of_name"))
@@ -54,7 +58,7 @@ class BundleStore:
 
     async def get(self, trust_domain: TrustDomain) -> Bundle | None:
         """Return the bundle of a trust domain."""
-        return await self._database.read(lambda connection: _find(connection, trust_domain))
+        return await self._database.read(lambda connection: find_bundle(connection, trust_domain))
 
     async def list(self) -> list[Bundle]:
         """Return every bundle in the order in which the domains became known."""
@@ -67,13 +71,7 @@ class BundleStore:
 
     async def put(self, bundle: Bundle) -> Bundle:
         """Store a bundle in place of the one that its trust domain has, as it is."""
-
-        def work(transaction: Transaction) -> Bundle:
-            if _find(transaction.connection, bundle.trust_domain) == bundle:
-                return bundle
-            return _write(transaction, bundle)
-
-        return await self._database.write(work)
+        return await self._database.write(lambda transaction: set_bundle(transaction, bundle))
 
     async def append(
         self,
@@ -104,6 +102,31 @@ class BundleStore:
             )
 
         return await self._change(trust_domain, appended, make=True)
+
+    async def publish(
+        self, trust_domain: TrustDomain, authority: JwtAuthority | WitAuthority
+    ) -> Bundle:
+        """Add a key of another server of the trust domain; one that is there changes nothing.
+
+        Raises:
+            KeyIdTaken: another key has its ID, be it of this kind or not.
+        """
+
+        def published(old: Bundle) -> Bundle:
+            jwt = (authority,) if isinstance(authority, JwtAuthority) else ()
+            wit = (authority,) if isinstance(authority, WitAuthority) else ()
+            _check_key_ids(old, jwt, wit)
+            known = old.jwt_authorities if jwt else old.wit_authorities
+            for each in known:
+                if each.key_id == authority.key_id and each.spki_der != authority.spki_der:
+                    raise KeyIdTaken(authority.key_id, "another key")
+            return replace(
+                old,
+                jwt_authorities=_with_keys(old.jwt_authorities, jwt),
+                wit_authorities=_with_keys(old.wit_authorities, wit),
+            )
+
+        return await self._change(trust_domain, published)
 
     async def prune(self, trust_domain: TrustDomain, before: float) -> Bundle:
         """Remove the authorities that expired before a time, but never the last X.509 one.
@@ -154,11 +177,27 @@ class BundleStore:
 
         return await self._change(trust_domain, without)
 
+    async def taint(self, trust_domain: TrustDomain, kind: str, authority_id: str) -> Bundle:
+        """Mark an authority as distrusted; `kind` is "x509", "jwt" or "wit".
+
+        Raises:
+            NotFound, AuthorityNotThere, AuthorityTainted: there is none to mark.
+        """
+        return await self._change(trust_domain, lambda old: tainted(old, kind, authority_id))
+
+    async def revoke(self, trust_domain: TrustDomain, kind: str, authority_id: str) -> Bundle:
+        """Take a tainted authority out; arguments as of `taint`.
+
+        Raises:
+            NotFound, AuthorityNotThere, AuthorityUntainted: there is none to take out.
+        """
+        return await self._change(trust_domain, lambda old: revoked(old, kind, authority_id))
+
     async def _change(
         self, trust_domain: TrustDomain, change: Callable[[Bundle], Bundle], *, make: bool = False
     ) -> Bundle:
         def work(transaction: Transaction) -> Bundle:
-            old = _find(transaction.connection, trust_domain)
+            old = find_bundle(transaction.connection, trust_domain)
             if old is None:
                 if not make:
                     raise NotFound("bundle")
@@ -166,7 +205,7 @@ class BundleStore:
             new = change(old)
             if new == old:
                 return old
-            return _write(transaction, replace(new, sequence=old.sequence + 1))
+            return write_bundle(transaction, replace(new, sequence=old.sequence + 1))
 
         return await self._database.write(work)
 
@@ -177,22 +216,40 @@ def find_bundles(connection: Connection, decode: Decode[Bundle] | None = None) -
     Those of which `decode` makes nothing are left out; without it, each has to be readable.
     """
     decode = decode or bundle_of
-    rows = connection.execute(_ALL.order_by(bundles.c.row))
+    rows = connection.execute(SELECT_BUNDLES.order_by(bundles.c.row))
     return [bundle for row in rows if (bundle := decode(row)) is not None]
 
 
-def _find(connection: Connection, trust_domain: TrustDomain) -> Bundle | None:
+def find_bundle(connection: Connection, trust_domain: TrustDomain) -> Bundle | None:
+    """Return the bundle of a trust domain."""
+    held = find_held(connection, trust_domain)
+    return None if held is None else held.bundle
+
+
+def find_held(connection: Connection, trust_domain: TrustDomain) -> Held | None:
+    """Return the bundle of a trust domain, and whether it came from its endpoint."""
     row = connection.execute(_ONE, {"of_name": trust_domain.name}).first()
-    return None if row is None else bundle_of(row)
+    if row is None:
+        return None
+    fetched = json.loads(row.authorities).get("fetched", False)
+    return Held(bundle_of(row), is_local=not fetched)
 
 
-def _write(transaction: Transaction, bundle: Bundle) -> Bundle:
+def set_bundle(transaction: Transaction, bundle: Bundle) -> Bundle:
+    """Store a bundle as an operator gives it, whatever the trust domain has had."""
+    if find_held(transaction.connection, bundle.trust_domain) == Held(bundle, is_local=True):
+        return bundle
+    return write_bundle(transaction, bundle)
+
+
+def write_bundle(transaction: Transaction, bundle: Bundle, *, fetched: bool = False) -> Bundle:
+    """Store a bundle in place of what there is, and announce it."""
     name = bundle.trust_domain.name
     revision = transaction.change(KIND, name)
     values = {
-        "sequence": bundle.sequence,
-        "refresh_hint": bundle.refresh_hint,
-        "authorities": _authorities_text(bundle),
+        "sequence": _signed(bundle.sequence),
+        "refresh_hint": _signed(bundle.refresh_hint),
+        "authorities": _authorities_text(bundle, fetched=fetched),
     }
     if not transaction.execute(_UPDATE, {**values, "of_name": name}).rowcount:
         new = {**values, "row": revision, "trust_domain": name}
@@ -219,9 +276,10 @@ def _check_key_ids(old: Bundle, jwt: Sequence[JwtAuthority], wit: Sequence[WitAu
         raise KeyIdTaken(min(taken))
 
 
-def _authorities_text(bundle: Bundle) -> str:
+def _authorities_text(bundle: Bundle, *, fetched: bool) -> str:
     return json.dumps(
         {
+            **({"fetched": True} if fetched else {}),
             "x509": [
                 {"der": _base64(a.der), "tainted": a.tainted} for a in bundle.x509_authorities
             ],
@@ -251,9 +309,14 @@ def bundle_of(row: Sequence[Any]) -> Bundle:
         ),
         tuple(JwtAuthority.from_spki(**_key_arguments(a)) for a in authorities["jwt"]),
         tuple(WitAuthority.from_spki(**_key_arguments(a)) for a in authorities["wit"]),
-        sequence,
-        refresh_hint,
+        sequence % _WRAP,
+        refresh_hint % _WRAP,
     )
+
+
+def _signed(number: int) -> int:
+    """Fold 64 bits without a sign, which a publisher may use, into the column's with one."""
+    return number - _WRAP if number >= _WRAP // 2 else number
 
 
 def _key_arguments(members: dict[str, Any]) -> dict[str, Any]:

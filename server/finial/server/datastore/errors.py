@@ -10,6 +10,9 @@ StoreError
 ├── RowUnreadable         one row is not as it was written
 ├── StoreFull             no space left; what was acknowledged is kept, and work can go on later
 ├── StoreBusy             another process holds the database
+├── StoreSlow             the database's server took too long
+├── StoreUnreachable      no connection to the database's server
+├── OutcomeUnknown        the connection broke while a change was being committed
 └── StoreClosed           used after close
 """
 # ruff: noqa: N818  (each is named for what happened; the root of the tree says error)
@@ -51,7 +54,7 @@ class ForeignDatabase(StoreUnusable):
     def __init__(self, path: str, table: str) -> None:
         super().__init__(
             f"database {path} belongs to another program (it has a table {table}): "
-            "name another database file"
+            "name another database"
         )
 
 
@@ -62,7 +65,7 @@ class SpireDatabase(ForeignDatabase):
         StoreUnusable.__init__(
             self,
             f"database {path} is a SPIRE server's own: take it over with "
-            "`finial server import spire`, or name another database file",
+            "`finial server import spire`, or name another database",
         )
 
 
@@ -104,6 +107,36 @@ class StoreBusy(StoreError):
         super().__init__(
             f"database {path} is held by another process: stop that process, "
             "only one server may use it"
+        )
+
+
+class StoreSlow(StoreError):
+    """The database did not do in time what was asked; nothing was changed."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"database {name} did not do in time what was asked ({reason}): try again, and look "
+            "at what else is at work in it if that goes on"
+        )
+
+
+class StoreUnreachable(StoreError):
+    """There is no connection to the database's server, or it did not answer in time."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"database {name} cannot be reached ({reason}): check that it runs, that the network "
+            "lets this server through, and the connection_string"
+        )
+
+
+class OutcomeUnknown(StoreError):
+    """The connection broke during a commit: the change is made in full, or not at all."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"the connection to database {name} was lost while a change was being committed "
+            f"({reason}): it is not known whether the change was made; look before making it again"
         )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from finial.server.datastore.database import Database
-    from finial.server.datastore.transaction import Transaction
+    from finial.server.datastore.transaction import Recording
 
 _INSERT = insert(issued_svids)
 _PRUNED_AT_ONCE = 5000
@@ -31,10 +31,10 @@ class IssuedStore:
             return
         rows = [_row(svid) for svid in svids]
 
-        def work(transaction: Transaction) -> None:
-            transaction.gather(_INSERT, rows)
+        def work(recording: Recording) -> None:
+            recording.gather(_INSERT, rows)
 
-        await self._database.write(work)
+        await self._database.record(work)
 
     async def list(self, now: float) -> list[IssuedSvid]:
         """Return the SVIDs that have not expired, in the order in which they were recorded."""

@@ -27,10 +27,10 @@ from sqlalchemy import (
 if TYPE_CHECKING:
     from sqlalchemy.sql.type_api import TypeEngine
 
-HEAD = "0001"
+HEAD = "0003"
 """The newest migration, which is the schema below."""
 
-KNOWN = frozenset({HEAD})
+KNOWN = frozenset({"0001", "0002", HEAD})
 """Every migration that this program can start from."""
 
 metadata = MetaData()
@@ -125,6 +125,17 @@ entry_federates = Table(
     sqlite_with_rowid=False,
 )
 
+federation_relationships = Table(
+    "federation_relationships",
+    metadata,
+    Column("row", _KEY, primary_key=True, autoincrement=False),
+    Column("trust_domain", Text, nullable=False, unique=True),
+    Column("bundle_endpoint_url", Text, nullable=False),
+    Column("profile", Text, nullable=False),
+    Column("endpoint_spiffe_id", Text, nullable=False),
+)
+"""`endpoint_spiffe_id` is empty with https_web."""
+
 agents = Table(
     "agents",
     metadata,
@@ -181,9 +192,12 @@ change_feed = Table(
     Column("at", _LONG, nullable=False),
 )
 
-journals = Table(
-    "journals",
+server_journals = Table(
+    "server_journals",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("server", Text, nullable=False),
+    Column("name", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("server", "name"),
 )
+"""`server` is empty in what comes from a database that knew of one server only."""

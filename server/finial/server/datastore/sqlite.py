@@ -8,12 +8,14 @@ to take the write lock before the first read.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, func, select
 from sqlalchemy.exc import DBAPIError
 
+from finial.server.datastore.arrival import refuse_foreign
+from finial.server.datastore.driver import Opened
 from finial.server.datastore.errors import (
     DatabaseDamaged,
     NotWritable,
@@ -22,10 +24,12 @@ from finial.server.datastore.errors import (
     StoreError,
     StoreFull,
 )
-from finial.server.datastore.schema import issued_svids
+from finial.server.datastore.schema import change_feed, issued_svids
+from finial.server.datastore.upgrade import bring_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -51,8 +55,80 @@ _UNBOUNDED = frozenset({issued_svids.name})
 """Too long to be read through at each start."""
 
 
+_READERS = 2
+"""So that a long list does not hold up the reader of the change feed."""
+
+_ERRORS = (DBAPIError, sqlite3.Error)
+
+
+class SqliteDriver:
+    """A database file, which one server has for itself."""
+
+    readers = _READERS
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        self._path = path
+
+    def open(self) -> Opened:
+        """Check, make or migrate the file.
+
+        Raises:
+            StoreError: it cannot be used; nothing was written.
+        """
+        try:
+            refuse_foreign(self._path)
+            session = SqliteSession(self._path, writer=True)
+        except _ERRORS as error:
+            raise explain(error, self.name) from None
+        try:
+            return Opened(session, "", _prepare(session, self.name))
+        except _ERRORS as error:
+            _give_up(session)
+            raise explain(error, self.name) from None
+        except BaseException:
+            _give_up(session)
+            raise
+
+    def reader(self) -> SqliteSession:
+        """Open a session for reading."""
+        session = SqliteSession(self._path, writer=False)
+        session.prepare()
+        return session
+
+    def recorder(self) -> None:
+        """SQLite has one writer at a time."""
+
+    def watch(self, horizon: object, seen: Callable[..., None]) -> None:
+        """No other server has the file."""
+
+    def tolerant(self, connection: Connection) -> AbstractContextManager[None]:
+        """Return a context in which text that is not UTF-8 is read as bytes, not refused."""
+        return unreadable_text_as_bytes(connection)
+
+
+def _give_up(session: SqliteSession) -> None:
+    with suppress(*_ERRORS):
+        session.rollback()
+    session.close()
+
+
+def _prepare(session: SqliteSession, path: str) -> int:
+    if complaint := session.damage():
+        raise DatabaseDamaged(path, complaint)
+    session.prepare()
+    session.begin()
+    connection = session.connection
+    bring_up(connection, path)
+    revision = connection.execute(select(func.max(change_feed.c.revision))).scalar() or 0
+    session.commit()
+    return revision
+
+
 class SqliteSession:
     """One connection, used by one thread at a time."""
+
+    errors: tuple[type[Exception], ...] = _ERRORS
 
     def __init__(self, path: Path, *, writer: bool) -> None:
         self._path = path
@@ -89,7 +165,11 @@ class SqliteSession:
         self.rollback()
         self._raw.execute("BEGIN IMMEDIATE" if self._writer else "BEGIN")
 
-    def commit(self) -> None:
+    def begin_announcing(self, known: int) -> int:
+        self.begin()
+        return known  # nobody else writes
+
+    def commit(self, announced: int | None = None) -> None:  # noqa: ARG002  (there is no other)
         self._raw.execute("COMMIT")
 
     def rollback(self) -> None:
@@ -101,7 +181,7 @@ class SqliteSession:
         self.connection.close()
         self._engine.dispose()
 
-    def explain(self, error: DBAPIError | sqlite3.Error) -> StoreError:
+    def explain(self, error: Exception) -> StoreError:
         """Turn a driver's error into one that names the file and the way out."""
         return explain(error, str(self._path))
 
@@ -125,7 +205,7 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def explain(error: DBAPIError | sqlite3.Error, path: str) -> StoreError:
+def explain(error: Exception, path: str) -> StoreError:
     """Turn a driver's error into one that names the file and the way out."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF

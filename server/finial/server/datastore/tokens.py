@@ -66,7 +66,9 @@ class TokenStore:
             expires_at = transaction.execute(_FIND, {"wanted": token}).scalar()
             if expires_at is None:
                 return None
-            transaction.execute(_DELETE, {"wanted": token})
+            # What counts is who deletes it: of two servers that have found it, one does.
+            if not transaction.execute(_DELETE, {"wanted": token}).rowcount:
+                return None
             return JoinToken(token, expires_at)
 
         return await self._database.write(work)

@@ -24,20 +24,14 @@ class Change(NamedTuple):
     key: str
 
 
-class Transaction:
-    """What a write works with: statements, and `change` for everything that others must see.
+class Recording:
+    """What a write works with that announces nothing."""
 
-    Revisions ascend by one from the last one committed. The feed's rows are written by `finish`,
-    in one statement for all that share the transaction.
-    """
+    __slots__ = ("_at", "_gathered", "connection")
 
-    __slots__ = ("_at", "_changes", "_gathered", "connection", "revision")
-
-    def __init__(self, connection: Connection, revision: int, at: int) -> None:
+    def __init__(self, connection: Connection, at: int) -> None:
         self.connection = connection
-        self.revision = revision
         self._at = at
-        self._changes: list[dict[str, str | int]] = []
         self._gathered: dict[Executable, list[Mapping[str, Any]]] = {}
 
     @property
@@ -57,6 +51,26 @@ class Transaction:
         """Run an insert that needs no answer before the commit, once for all that share it."""
         self._gathered.setdefault(statement, []).extend(rows)
 
+    def finish(self) -> None:
+        """Write what was gathered; the last act before the commit."""
+        for statement, rows in self._gathered.items():
+            self.execute(statement, rows)
+
+
+class Transaction(Recording):
+    """A write that can `change` things: whatever others must see.
+
+    Revisions ascend by one from the last one committed. The feed's rows are written by `finish`,
+    in one statement for all that share the transaction.
+    """
+
+    __slots__ = ("_changes", "revision")
+
+    def __init__(self, connection: Connection, revision: int, at: int) -> None:
+        super().__init__(connection, at)
+        self.revision = revision
+        self._changes: list[dict[str, str | int]] = []
+
     def change(self, kind: str, key: str) -> int:
         """Announce that a thing changed; return the revision at which it did."""
         self.revision += 1
@@ -65,7 +79,6 @@ class Transaction:
 
     def finish(self) -> None:
         """Write what was gathered, and the announcements; the last act before the commit."""
-        for statement, rows in self._gathered.items():
-            self.execute(statement, rows)
+        super().finish()
         if self._changes:
             self.execute(_FEED, self._changes)

@@ -9,20 +9,20 @@ committed shares the next transaction, and so one flush to the disk.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import sys
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy.exc import DBAPIError
-
-from finial.server.datastore.transaction import Transaction
+from finial.server.datastore.driver import ORIGIN
+from finial.server.datastore.errors import OutcomeUnknown
+from finial.server.datastore.horizon import Horizon, Sighting
+from finial.server.datastore.transaction import Recording, Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from finial.server.datastore.sqlite import SqliteSession
+    from finial.server.datastore.driver import Session, WriteSession
 
 _GROUP = 256
 """Most writes that share a transaction."""
@@ -58,7 +58,7 @@ class Worker:
     Several may share a queue. A job that was begun is finished even when nobody waits for it.
     """
 
-    def __init__(self, name: str, session: SqliteSession, jobs: SimpleQueue[_Job | None]) -> None:
+    def __init__(self, name: str, session: Session, jobs: SimpleQueue[_Job | None]) -> None:
         self._session = session
         self._jobs = jobs
         self._loop = asyncio.get_running_loop()
@@ -86,18 +86,24 @@ class Worker:
         return self._post(_answer, outcomes)
 
     def _read(self, job: _Job) -> _Outcome:
+        return self._attempt(job, self._read_in_transaction)
+
+    def _read_in_transaction(self, work: Callable[[Any], Any]) -> Any:
+        session = self._session
+        session.begin()
+        try:
+            return work(session.connection)
+        finally:
+            session.rollback()
+
+    def _attempt(self, job: _Job, run: Callable[[Callable[[Any], Any]], Any]) -> _Outcome:
         session = self._session
         try:
-            session.begin()
-            try:
-                value = job.work(session.connection)
-            finally:
-                session.rollback()
-        except (DBAPIError, sqlite3.Error) as error:
+            return _Outcome(job, run(job.work), None)
+        except session.errors as error:
             return _Outcome(job, None, session.explain(error))
         except Exception as error:  # noqa: BLE001  (it goes to whoever asked)
             return _Outcome(job, None, error)
-        return _Outcome(job, value, None)
 
     def _post(self, callback: Callable[..., None], *arguments: Any) -> bool:
         """Hand the answers over; False when the loop is gone, and with it everyone who waits."""
@@ -108,21 +114,19 @@ class Worker:
         return True
 
 
-class WriteWorker(Worker):
-    """The one writer. `committed` is called on the loop before anyone whose write it was."""
+class RecordWorker(Worker):
+    """A writer of what is not announced. Writes asked for at the same time share a commit."""
 
     def __init__(
         self,
-        session: SqliteSession,
+        name: str,
+        session: WriteSession,
         jobs: SimpleQueue[_Job | None],
-        revision: int,
         now: Callable[[], float],
-        committed: Callable[[int], None],
     ) -> None:
-        self._revision = revision
+        self._writer = session
         self._now = now
-        self._committed = committed
-        super().__init__("datastore-writer", session, jobs)
+        super().__init__(name, session, jobs)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -143,46 +147,84 @@ class WriteWorker(Worker):
         return jobs, False
 
     def _serve(self, jobs: list[_Job]) -> bool:
+        return self._post(_answer, self._outcomes(jobs))
+
+    def _outcomes(self, jobs: list[_Job]) -> list[_Outcome]:
         outcomes = self._together(jobs)
         if outcomes is None:
             # One of them failed: each gets a transaction of its own, so that none pays for another.
-            outcomes = [self._alone(job) for job in jobs]
-        return self._post(self._announce, outcomes, self._revision)
-
-    def _announce(self, outcomes: list[_Outcome], revision: int) -> None:
-        self._committed(revision)
-        _answer(outcomes)
+            outcomes = [self._attempt(job, lambda work: self._transact([work])[0]) for job in jobs]
+        return outcomes
 
     def _together(self, jobs: list[_Job]) -> list[_Outcome] | None:
         if len(jobs) == 1:
             return None
         try:
             values = self._transact([job.work for job in jobs])
+        except OutcomeUnknown as error:
+            # Each may have been done: none is done again.
+            return [_Outcome(job, None, error) for job in jobs]
         except Exception:  # noqa: BLE001  (each is run again on its own, and fails on its own)
             return None
         return [_Outcome(job, value, None) for job, value in zip(jobs, values, strict=True)]
 
-    def _alone(self, job: _Job) -> _Outcome:
-        try:
-            (value,) = self._transact([job.work])
-        except (DBAPIError, sqlite3.Error) as error:
-            return _Outcome(job, None, self._session.explain(error))
-        except Exception as error:  # noqa: BLE001  (it goes to whoever asked)
-            return _Outcome(job, None, error)
-        return _Outcome(job, value, None)
-
     def _transact(self, works: list[Callable[[Any], Any]]) -> list[Any]:
-        session = self._session
+        session = self._writer
         session.begin()
         try:
-            transaction = Transaction(session.connection, self._revision, int(self._now()))
+            recording = Recording(session.connection, int(self._now()))
+            values = [work(recording) for work in works]
+            recording.finish()
+            session.commit(None)
+        except BaseException:
+            session.rollback()
+            raise
+        return values
+
+
+class WriteWorker(RecordWorker):
+    """The one writer of what is announced.
+
+    The horizon has moved before anyone whose write it was has the answer.
+    """
+
+    def __init__(
+        self,
+        session: WriteSession,
+        jobs: SimpleQueue[_Job | None],
+        horizon: Horizon,
+        now: Callable[[], float],
+    ) -> None:
+        self._horizon = horizon
+        self._revision = horizon.revision
+        self._seen: Sighting | None = None
+        super().__init__("datastore-writer", session, jobs, now)
+
+    def _serve(self, jobs: list[_Job]) -> bool:
+        self._seen = None
+        outcomes = self._outcomes(jobs)
+        return self._post(self._announce, outcomes, self._seen)
+
+    def _announce(self, outcomes: list[_Outcome], seen: Sighting | None) -> None:
+        if seen is not None:
+            self._horizon.see(seen)
+        _answer(outcomes)
+
+    def _transact(self, works: list[Callable[[Any], Any]]) -> list[Any]:
+        session, before = self._writer, self._horizon.mark()
+        began_at = session.begin_announcing(self._revision)
+        try:
+            transaction = Transaction(session.connection, began_at, int(self._now()))
             values = [work(transaction) for work in works]
             transaction.finish()
-            session.commit()
+            announced = transaction.revision if transaction.revision > began_at else None
+            session.commit(announced)
         except BaseException:
             session.rollback()
             raise
         self._revision = transaction.revision
+        origin = str(session.connection.info.get(ORIGIN, ""))
+        self._seen = Sighting(origin, transaction.revision, *before)
         return values
 
 

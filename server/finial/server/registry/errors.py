@@ -5,10 +5,16 @@ RegistryError
 ├── SimilarEntryExists       same SPIFFE ID, parent and selectors as a stored entry
 ├── EntryIdTaken             the caller's own entry ID belongs to another entry
 ├── UnknownFederatedBundle   the entry federates with a domain whose bundle is not stored
-├── NotFound                 no such entry, agent, bundle
+├── NotFound                 no such entry, agent, bundle, federation relationship
+├── BundleExists             the trust domain has a bundle already
+├── RelationshipExists       the trust domain has a federation relationship already
+├── BundleInUse              entries federate with the bundle's trust domain
 ├── TokenExists              a join token of that value is already stored
 ├── AgentBanned              the record may not be attested again until it is deleted
-├── KeyIdTaken               a JWT and a WIT key of one bundle would have the same ID
+├── KeyIdTaken               two keys of one bundle would have the same ID
+├── AuthorityNotThere        the bundle has no authority of that ID
+├── AuthorityTainted         the authority is marked as tainted already
+├── AuthorityUntainted       only a tainted authority can be taken out of the bundle by hand
 ├── InvalidPageToken         not a token that a list gave out
 └── EmptyFilter              a set filter that names nothing
 """
@@ -63,11 +69,34 @@ class UnknownFederatedBundle(RegistryError):
 
 
 class NotFound(RegistryError):
-    """The named thing is not stored; `what` is "entry", "agent" or "bundle"."""
+    """The named thing is not stored; `what`: "entry", "agent", "bundle", "relationship"."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} not found")
         self.what = what
+
+
+class BundleExists(RegistryError):
+    """The trust domain has a bundle already."""
+
+    def __init__(self) -> None:
+        super().__init__("bundle already exists")
+
+
+class RelationshipExists(RegistryError):
+    """The trust domain has a federation relationship already."""
+
+    def __init__(self, trust_domain: str) -> None:
+        super().__init__(f'there is a federation relationship with "{trust_domain}" already')
+        self.trust_domain = trust_domain
+
+
+class BundleInUse(RegistryError):
+    """So many entries federate with the trust domain whose bundle was to be deleted."""
+
+    def __init__(self, entries: int) -> None:
+        super().__init__(f"cannot delete bundle; federated with {entries} registration entries")
+        self.entries = entries
 
 
 class TokenExists(RegistryError):
@@ -85,11 +114,34 @@ class AgentBanned(RegistryError):
 
 
 class KeyIdTaken(RegistryError):
-    """JWT and WIT keys of one bundle share their IDs, and this one is in use for the other kind."""
+    """JWT and WIT keys of one bundle share their IDs, and this one is in use for another key."""
 
-    def __init__(self, key_id: str) -> None:
-        super().__init__(f'key ID "{key_id}" is in use for a key of another kind')
+    def __init__(self, key_id: str, whose: str = "a key of another kind") -> None:
+        super().__init__(f'key ID "{key_id}" is in use for {whose}')
         self.key_id = key_id
+
+
+class AuthorityNotThere(RegistryError):
+    """The bundle has no such authority; said as SPIRE's database says it."""
+
+    def __init__(self, kind: str, *, revoking: bool) -> None:
+        words = {"x509": "root CA" if revoking else "ca", "jwt": "JWT Key", "wit": "WIT Key"}
+        name = "subject key ID" if kind == "x509" else "key ID"
+        super().__init__(f"no {words[kind]} found with provided {name}")
+
+
+class AuthorityTainted(RegistryError):
+    """The authority was tainted before; `what` is "root CA" or "key"."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is already tainted")
+
+
+class AuthorityUntainted(RegistryError):
+    """The authority is trusted yet; `what` is "root CA" or "key"."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"it is not possible to revoke an untainted {what}")
 
 
 class InvalidPageToken(RegistryError):

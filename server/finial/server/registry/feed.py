@@ -10,12 +10,13 @@ from finial.runtime.logging import log
 from finial.server.datastore.errors import RowUnreadable, StoreError
 from finial.server.registry.agents import AgentIndex
 from finial.server.registry.index import EntryIndex
+from finial.server.registry.relationships import RelationshipCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from finial.runtime.clock import Clock
-    from finial.server.datastore.feed import Delta, FeedStore
+    from finial.server.datastore.feed import Delta, FeedMark, FeedStore
     from finial.spiffe.bundle import Bundle
     from finial.spiffe.trust_domain import TrustDomain
 
@@ -55,7 +56,7 @@ class BundleCache:
 
 
 class FeedReader:
-    """Reads the feed into `entries`, `agents`, `bundles`, which nobody else changes.
+    """Reads the feed into `entries`, `agents`, `bundles`, `relationships`: nobody else does.
 
     `load` once, before anything is served; then `run` for as long as the server lives.
     """
@@ -64,11 +65,23 @@ class FeedReader:
         self.entries = EntryIndex()
         self.agents = AgentIndex()
         self.bundles = BundleCache()
+        self.relationships = RelationshipCache()
         self._feed = feed
         self._clock = clock
         self._revision = -1
+        self._mark: FeedMark | None = None
+        self._history = feed.history
+        self._restarts = 0
         self._advanced = asyncio.Event()
         self._listeners: list[Callable[[frozenset[str] | None], None]] = []
+        self._on_restart: list[Callable[[], None]] = []
+
+    def subscribe_restarts(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when the database has gone back behind what was known of it here.
+
+        What was committed last may be lost then, as with a primary whose replica lacked it.
+        """
+        self._on_restart.append(listener)
 
     def subscribe(self, listener: Callable[[frozenset[str] | None], None]) -> None:
         """Call `listener` after every change, before anybody who waits for it goes on.
@@ -91,6 +104,7 @@ class FeedReader:
         Raises:
             StoreError: what the database refused.
         """
+        self._history = self._feed.history
         self._apply(await self._feed.everything())
 
     async def run(self) -> None:
@@ -100,16 +114,18 @@ class FeedReader:
         agent that is unknown. Everything else goes on.
         """
         while True:
-            await self._feed.wait_beyond(self._revision)
+            await self._feed.wait_beyond(self._revision, self._history)
+            history = self._feed.history
             try:
                 await self._follow()
+                self._history = history
             except StoreError as error:
                 log(logger, logging.ERROR, "cannot read the change feed", error=str(error))
                 await self._clock.sleep(_RETRY_SECONDS)
 
     async def _follow(self) -> None:
         try:
-            delta = await self._feed.tail(self._revision)
+            delta = await self._feed.tail(self._revision, self._mark)
         except RowUnreadable as error:
             text = "what has changed cannot be read; everything is read anew"
             log(logger, logging.ERROR, text, error=str(error))
@@ -124,12 +140,24 @@ class FeedReader:
         A caller whose write has returned and who waits for this reads its own write.
         """
         wanted = self._feed.committed if revision is None else revision
-        while self._revision < wanted:
+        restarts = self._restarts
+        while self._revision < wanted and self._restarts == restarts:
             await self._advanced.wait()
+
+    async def agreed(self) -> None:
+        """Return when the indexes show all that any server had committed at the call.
+
+        `caught_up` is cheaper and does for what was written through this server.
+
+        Raises:
+            StoreError: the database does not tell.
+        """
+        await self.caught_up(await self._feed.newest())
 
     async def next_change(self, after: int) -> int:
         """Return the revision as soon as the indexes show one later than `after`."""
-        while self._revision <= after:
+        restarts = self._restarts
+        while self._revision <= after and self._restarts == restarts:
             await self._advanced.wait()
         return self._revision
 
@@ -139,11 +167,25 @@ class FeedReader:
             self._replace(delta)
         else:
             self._amend(delta)
-        self._revision = delta.revision
+        self._go_on_from(delta)
         for listener in self._listeners:
             listener(concerned)
         advanced, self._advanced = self._advanced, asyncio.Event()
         advanced.set()
+
+    def _go_on_from(self, delta: Delta) -> None:
+        """Take over the Delta's place in the feed; nobody waits for what a lost feed had."""
+        known, mark = self._mark, delta.mark
+        if known is not None and mark is not None and self._is_another(delta, known, mark):
+            text = "the change feed is another than before; everything was read anew"
+            log(logger, logging.WARNING, text, before=self._revision, now=delta.revision)
+            self._restarts += 1
+            for listener in self._on_restart:
+                listener()
+        self._revision, self._mark = delta.revision, mark
+
+    def _is_another(self, delta: Delta, known: FeedMark, mark: FeedMark) -> bool:
+        return delta.full and (delta.revision < self._revision or mark.origin != known.origin)
 
     def _concerned(self, delta: Delta) -> frozenset[str] | None:
         if delta.full or delta.bundles:
@@ -160,6 +202,8 @@ class FeedReader:
             if self.agents.get(agent_id) is None:
                 self.entries.forget_agent(agent_id)
         self.bundles.replace_all({k: b for k, b in delta.bundles.items() if b is not None})
+        relationships = {k: r for k, r in delta.relationships.items() if r is not None}
+        self.relationships.replace_all(relationships)
 
     def _amend(self, delta: Delta) -> None:
         for entry_id, entry in delta.entries.items():
@@ -179,3 +223,8 @@ class FeedReader:
                 self.bundles.remove(name)
             else:
                 self.bundles.put(bundle)
+        for name, relationship in delta.relationships.items():
+            if relationship is None:
+                self.relationships.remove(name)
+            else:
+                self.relationships.put(relationship)

@@ -58,6 +58,11 @@ class EntryIndex:
         """Whether an entry makes the bearer of this ID a downstream server."""
         return any(entry.downstream for entry in self._by_spiffe_id.get(spiffe_id.uri))
 
+    def downstream_entry(self, spiffe_id: SpiffeId) -> str:
+        """The ID of the first entry that makes the bearer a downstream server, "" for none."""
+        found = (e.id for e in self._by_spiffe_id.get(spiffe_id.uri) if e.downstream)
+        return min(found, default="")
+
     def authorized(
         self, agent_id: SpiffeId, node_selectors: Collection[Selector] = ()
     ) -> tuple[Entry, ...]:

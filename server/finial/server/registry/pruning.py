@@ -1,4 +1,7 @@
-"""The job that removes what has expired: entries, join tokens, issued SVIDs, old feed rows."""
+"""The job that removes what has expired: entries, join tokens, issued SVIDs, old feed rows.
+
+Of several servers on one database each has the job: what one has removed the others don't find.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from finial.runtime.logging import log
 from finial.server.datastore.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from finial.runtime.clock import Clock
     from finial.server.datastore.entries import EntryStore
@@ -22,9 +25,13 @@ INTERVAL_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
 
+if TYPE_CHECKING:
+    Job = Callable[[float], Awaitable[int]]
+    """Removes some of what has expired by a time in Unix seconds; tells how many."""
+
 
 class Pruner:
-    """Prunes the stores every five minutes of the clock."""
+    """Prunes the stores every five minutes of the clock, and whatever `more` names."""
 
     def __init__(
         self,
@@ -33,13 +40,16 @@ class Pruner:
         tokens: TokenStore,
         issued: IssuedStore,
         feed: FeedStore,
+        *,
+        more: Mapping[str, Job] | None = None,
     ) -> None:
         self._clock = clock
-        self._jobs: dict[str, Callable[[float], Awaitable[int]]] = {
+        self._jobs: dict[str, Job] = {
             "entries": entries.prune_expired,
             "join tokens": tokens.prune_expired,
             "issued svids": issued.prune_expired,
             "feed": feed.prune,
+            **(more or {}),
         }
 
     async def run(self) -> None:
@@ -59,7 +69,7 @@ class Pruner:
             if removed:
                 log(logger, logging.INFO, "pruned", what=what, removed=removed)
 
-    async def _all_of(self, job: Callable[[float], Awaitable[int]]) -> int:
+    async def _all_of(self, job: Job) -> int:
         now = self._clock.time()
         total = 0
         while removed := await job(now):

@@ -138,12 +138,14 @@ def complaint_about_dns_name(name: str) -> str:
         return "empty or only whitespace"
     if len(name) > _MAX_DNS_NAME:
         return "name length exceeds 255 characters"
-    labels = name.split(".")
-    if labels[0] == "*":
-        if len(labels) == 1:
-            return "wildcard must be followed by a label"
-        labels = labels[1:]
-    for label in labels:
+    if name.count("*") > 1:
+        return "too many wildcards"
+    rest = name.removeprefix("*.")
+    if "*" in rest:
+        return "wildcard must be first label"
+    if rest.endswith("."):
+        return "domain ends with dot"
+    for label in rest.split("."):
         if not label:
             return "label is empty"
         if len(label) > _MAX_DNS_LABEL:
