@@ -253,6 +253,34 @@ async def test_a_recovery_that_fails_is_tried_again(world: World) -> None:
         assert manager.active(X509).id != first.id
 
 
+async def test_what_the_database_has_forgotten_it_is_told_again(world: World) -> None:
+    manager = await world.started()
+    bundle, journals = world.bundle, world.journals
+    older = dict(journals.data), dict(bundle.x509), dict(bundle.jwt)
+    await manager.prepare(X509)
+    async with running(manager):
+        journals.data, bundle.x509, bundle.jwt = older[0], older[1], {}
+        manager.database_went_back()
+        await world.clock.advance(0)
+        assert world.noted(X509) == manager.state(X509)
+        prepared = manager.state(X509).prepared
+        assert prepared is not None
+        assert set(bundle.x509) == {manager.active(X509).id, prepared.id}
+        assert set(bundle.jwt) == {manager.active(JWT).id}
+
+
+async def test_what_was_forgotten_while_the_database_was_full_is_told_later(world: World) -> None:
+    manager = await world.started()
+    async with running(manager):
+        world.journals.data.clear()
+        world.journals.full = True
+        manager.database_went_back()
+        await world.clock.advance(1)
+        world.journals.full = False
+        await world.clock.advance(10)
+        assert world.noted(X509) == manager.state(X509)
+
+
 async def test_a_start_without_signers_fails(world: World) -> None:
     world.signers.down = True
     with pytest.raises(SignerUnavailable):

@@ -27,7 +27,12 @@ class World:
 
 @pytest.fixture
 async def world() -> World:
-    clock, signers, issued = FakeClock(), FakeSigners(), FakeIssuedRecords()
+    return await world_of(FakeSigners())
+
+
+async def world_of(signers: FakeSigners) -> World:
+    """An issuer over these signers."""
+    clock, issued = FakeClock(), FakeIssuedRecords()
     bundle, journals = FakeOwnBundle(), FakeJournals()
     observer = Observer(logging.getLogger("finial.test"))
     authorities = AuthorityManager(

@@ -7,11 +7,13 @@ LIVES = Lifetimes(x509=3600, jwt=300, agent=0, longest_x509=7200, longest_jwt=60
 
 
 def test_a_certificate_begins_ten_seconds_before_its_issue() -> None:
-    assert validity(3600, 2_000_000_000, NOW) == Validity(1_799_999_990, 1_800_003_600)
+    assert validity(3600, 2_000_000_000, NOW) == Validity(1_799_999_990, 1_800_003_600, 3600)
 
 
 def test_nothing_outlives_its_authority() -> None:
-    assert validity(3600, 1_800_000_100, NOW) == Validity(1_799_999_990, 1_800_000_100)
+    assert validity(3600, 1_800_000_100, NOW) == Validity(
+        1_799_999_990, 1_800_000_100, 100, cut=3500
+    )
 
 
 @pytest.mark.parametrize("end", [1_800_000_000, 1_799_999_999, 0])

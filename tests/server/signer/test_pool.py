@@ -52,6 +52,18 @@ async def test_certificates_and_tokens_come_from_the_signers(pool: SignerPool) -
     assert await pool.authorities() == [key, ca]
 
 
+async def test_authorities_of_downstream_servers_come_from_every_signer_or_from_none() -> None:
+    """A sibling has the policy of the signer that started it."""
+    wanted = signer_pb2.DownstreamOrder(csr=csr(), not_before=NOW - 10, not_after=NOW + 600)
+    for on in (True, False):
+        async with running_pool(downstream_authorities=on) as pool:
+            await eventually(lambda pool=pool: pool.size == 2)  # type: ignore[misc]
+            ca = await new_ca(pool)
+            results = await pool.sign_downstream(ca.id, [wanted] * 64)
+            assert [bool(each.certificate) for each in results] == [on] * 64
+            assert [each.HasField("refusal") for each in results] == [not on] * 64
+
+
 async def test_nothing_ordered_is_nothing_signed(pool: SignerPool) -> None:
     assert await pool.sign_x509("any", []) == []
 

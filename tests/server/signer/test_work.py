@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finial.server.signer.errors import SignerUnavailable
-from finial.server.signer.model import AuthorityKind
-from finial.server.signer.work import MAX_ORDERS, Job, Part, WorkQueue
+from finial.server.signer.work import MAX_ORDERS, Batch, Job, Part, WorkQueue
 
 
-def job(count: int, authority: str = "a", kind: AuthorityKind = AuthorityKind.X509) -> Job:
+def job(count: int, authority: str = "a", kind: Batch = Batch.X509) -> Job:
     loop = asyncio.new_event_loop()
     try:
         return Job(kind, authority, list(range(count)), loop.create_future())
@@ -56,7 +55,7 @@ def test_small_orders_share_a_frame_unless_their_authorities_differ() -> None:
 def test_certificates_and_tokens_never_share_a_frame() -> None:
     queue = WorkQueue()
     queue.add(job(1))
-    queue.add(job(1, kind=AuthorityKind.JWT))
+    queue.add(job(1, kind=Batch.JWT))
     assert len(queue.take(1)) == 1
 
 

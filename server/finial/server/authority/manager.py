@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from finial.runtime.alarm import Alarm
 from finial.runtime.logging import log
+from finial.server.authority.rotator import find
 from finial.server.authority.series import (
     AuthorityError,
     AuthoritySeries,
@@ -63,6 +64,7 @@ class AuthorityManager:
         self._clock = clock
         self._alarm = Alarm()
         self._recover = False
+        self._forgotten = False
         self._on_recovery: list[Callable[[], None]] = []
 
         def series(kind: AuthorityKind, key_type: KeyType) -> AuthoritySeries:
@@ -92,7 +94,8 @@ class AuthorityManager:
         """Call `on_recovery` after lost authorities were replaced while the server runs.
 
         Who holds an SVID of a lost authority that only the server itself has used (its own SVID)
-        needs a new one then: that authority leaves the bundle at once.
+        needs a new one then: that authority leaves the bundle at once. The same holds after an
+        X.509 authority was tainted.
         """
         self._on_recovery.append(on_recovery)
 
@@ -113,20 +116,30 @@ class AuthorityManager:
         while True:
             await self._alarm.wait(self._clock.sleep(GRAIN))
             recover, self._recover = self._recover, False
+            forgotten, self._forgotten = self._forgotten, False
             for series in self._series.values():
                 try:
-                    await (series.recover() if recover else series.maintain())
+                    await (series.recover(forgotten=forgotten) if recover else series.maintain())
                 except Exception as error:  # noqa: BLE001  (the next look may succeed; ending can't)
-                    self._recover = recover
+                    self._recover |= recover
+                    self._forgotten |= forgotten
                     _complain(series, error)
             if recover and not self._recover:
-                for notify in self._on_recovery:
-                    notify()
+                self._notify()
 
     def signers_restarted(self) -> None:
         """Signers were lost and started anew: what they hold is to be compared with the journal."""
         self._recover = True
         self._alarm.ring()
+
+    def database_went_back(self) -> None:
+        """The database lost its last commits: what is known here is noted and published anew.
+
+        A replica was promoted that lacked them, for instance. An authority that signs, or is about
+        to, must not be missing in the bundle for that.
+        """
+        self._forgotten = True
+        self.signers_restarted()
 
     def active(self, kind: AuthorityKind) -> Authority:
         """The authority that signs.
@@ -157,9 +170,38 @@ class AuthorityManager:
         """
         return await self._series[kind].activate(authority_id)
 
+    async def taint(self, kind: AuthorityKind, authority_id: str) -> Authority:
+        """Distrust an old authority, and have what hangs from it replaced.
+
+        Raises:
+            AuthorityError: it is no old one.
+            RegistryError: it is marked already, or no longer in the bundle.
+        """
+        authority = await self._series[kind].taint(authority_id)
+        if kind is AuthorityKind.X509:
+            self._notify()
+        return authority
+
+    async def revoke(self, kind: AuthorityKind, authority_id: str) -> Authority:
+        """Take a tainted authority out of the bundle; raises as an AuthoritySeries does."""
+        return await self._series[kind].revoke(authority_id)
+
+    async def revoke_foreign(self, kind: AuthorityKind, authority_id: str) -> None:
+        """Take a tainted authority of another server out; raises as an AuthoritySeries does."""
+        await self._series[kind].revoke_foreign(authority_id)
+
+    def is_trusted(self, kind: AuthorityKind, authority_id: str) -> bool:
+        """Whether what the authority has just signed may be handed out."""
+        found = find(self._series[kind].state, authority_id)
+        return found is not None and not found.tainted
+
     async def reserve(self, kind: AuthorityKind, authority_id: str, until: int) -> None:
         """To be awaited before the authority signs what ends at `until`, Unix seconds."""
         await self._series[kind].reserve(authority_id, until)
+
+    def _notify(self) -> None:
+        for notify in self._on_recovery:
+            notify()
 
 
 def _complain(series: AuthoritySeries, error: Exception) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 DAY = 86_400
 LONGEST_PREPARATION = 30 * DAY
@@ -34,7 +34,8 @@ class Authority:
         slot: where its key lies, or lay.
         signed_until: no SVID that it signed ends later; 0 when it has signed none.
         lost: its key is gone.
-        tainted: what it signed is to be replaced.
+        tainted: what it signed is to be replaced; it never signs again.
+        revoked: it is out of the bundle for good; nothing that it signed is valid any more.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Authority:
     signed_until: int = 0
     lost: bool = False
     tainted: bool = False
+    revoked: bool = False
 
     @property
     def prepare_next_at(self) -> float:
@@ -60,7 +62,8 @@ class Authority:
     @property
     def needed_until(self) -> float:
         """When it can leave the bundle, if this one is old."""
-        if not self.lost:
+        # A tainted one stays so long that everybody hears of it, although its key is gone.
+        if self.tainted or not self.lost:
             return self.not_after + KEPT_AFTER_EXPIRY
         return self.signed_until + LEEWAY if self.signed_until else 0
 
@@ -134,6 +137,21 @@ def pruned(state: State, gone: Collection[Authority]) -> State:
     return replace(state, old=tuple(each for each in state.old if each.id not in ids))
 
 
+def tainted(state: State, authority_id: str) -> State:
+    """That old authority is distrusted; its key is to be forgotten."""
+    return _with_old(state, authority_id, lambda old: replace(old, tainted=True, lost=True))
+
+
+def revoked(state: State, authority_id: str) -> State:
+    """That old authority is out of the bundle for good."""
+    return _with_old(state, authority_id, lambda old: replace(old, revoked=True))
+
+
+def _with_old(state: State, authority_id: str, change: Callable[[Authority], Authority]) -> State:
+    old = (change(each) if each.id == authority_id else each for each in state.old)
+    return replace(state, old=tuple(old))
+
+
 def reconciled(state: State, held: Collection[str]) -> State:
     """The signers hold keys of the authorities `held` and of no others, as after a restart."""
 
@@ -154,6 +172,15 @@ def find(state: State, authority_id: str) -> Authority | None:
     """The authority of that ID, whatever its place."""
     known = (state.active, state.prepared, *state.old)
     return next((each for each in known if each is not None and each.id == authority_id), None)
+
+
+def shown_old(state: State) -> Authority | None:
+    """The authority that had its turn before the active one, as long as no successor is prepared.
+
+    None when its key was lost, too: these are SPIRE's two slots, of which one is the active one's.
+    """
+    latest = state.old[0] if state.old and state.prepared is None else None
+    return latest if latest is not None and (latest.tainted or not latest.lost) else None
 
 
 def signing_until(state: State, authority_id: str, until: int) -> State:

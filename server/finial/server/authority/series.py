@@ -3,17 +3,21 @@
 The order of each act is what a crash in its midst has to find: the key is made, then noted, then
 published, then known here; a successor is noted as active before it signs. A key that was made
 and not noted is made anew; one that was noted and not published is published at the next start.
+Distrust is noted first, then published, and the next start completes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol
 
 from finial.runtime.logging import log
 from finial.server.authority import journal, rotator
 from finial.server.authority.rotator import Activate, Authority, Prepare, Prune, State
+from finial.server.registry.errors import RegistryError
+from finial.server.signer.errors import SignerError
 from finial.server.signer.model import BACKDATE, AuthorityKind, AuthorityRef, KeyType
 from finial.spiffe.bundle import JwtAuthority, WitAuthority, X509Authority
 
@@ -65,6 +69,14 @@ class OwnBundle(Protocol):
         """Take authorities out, X.509 ones by subject key identifier in lower case hex."""
         ...
 
+    async def taint(self, kind: AuthorityKind, authority_id: str) -> None:
+        """Mark one as distrusted. Raises RegistryError when there is none to mark."""
+        ...
+
+    async def revoke(self, kind: AuthorityKind, authority_id: str) -> None:
+        """Take a tainted one out. Raises RegistryError when there is none to take out."""
+        ...
+
 
 class Journals(Protocol):
     """What is needed of the store of journals; durable on return."""
@@ -105,14 +117,18 @@ class AuthoritySeries:
         self._name = f"authority/{kind.value}"
         self._lock = asyncio.Lock()
 
-    async def recover(self) -> None:
+    async def recover(self, *, forgotten: bool = False) -> None:
         """Find out which authorities can still sign, and have one that does.
+
+        With `forgotten`, the database lacks what was noted last: what is known here counts.
 
         Raises:
             JournalError: the journal can't be read.
             SignerError, StoreError: what is needed for it is not to be had.
         """
         async with self._lock:
+            if forgotten:
+                await self._journals.put(self._name, journal.encode(self.state))
             noted = await self._journals.get(self._name)
             state = self.state if noted is None else journal.decode(noted)
             held = [each for each in await self._signers.authorities() if each.kind is self.kind]
@@ -121,6 +137,12 @@ class AuthoritySeries:
             for each in held:
                 if each.id in current:
                     await self._publish(each)
+            for old in state.old:
+                await self._publish_distrust(old)
+            for each in held:
+                found = rotator.find(state, each.id)
+                if found is not None and found.tainted:
+                    await self._forget(found)
             await self._note(state)
         await self.maintain()
 
@@ -179,11 +201,50 @@ class AuthoritySeries:
                 raise AuthorityError("unexpected authority ID")
             return await self._activate()
 
+    async def taint(self, authority_id: str) -> Authority:
+        """Distrust an old authority: it is marked in the bundle, and its key is forgotten.
+
+        Raises:
+            AuthorityError: it is no old one.
+            RegistryError: it is marked already, or no longer in the bundle.
+        """
+        async with self._lock:
+            old = self._old(authority_id)
+            await self._note(rotator.tainted(self.state, authority_id))
+            await self._bundle.taint(self.kind, authority_id)
+            await self._forget(old)
+            self._tell("authority tainted", old)
+            return old
+
+    async def revoke(self, authority_id: str) -> Authority:
+        """Take a tainted authority out of the bundle.
+
+        Raises:
+            AuthorityError: it is no old one.
+            RegistryError: it is not tainted, or no longer in the bundle.
+        """
+        async with self._lock:
+            old = self._old(authority_id)
+            if old.tainted:
+                await self._note(rotator.revoked(self.state, authority_id))
+            await self._bundle.revoke(self.kind, authority_id)
+            self._tell("authority revoked", old)
+            return old
+
+    async def revoke_foreign(self, authority_id: str) -> None:
+        """Take a tainted authority that is none of this server's out of the bundle.
+
+        Raises:
+            RegistryError: it is not tainted, or not in the bundle.
+        """
+        await self._bundle.revoke(self.kind, authority_id)
+        self._observer.act("authority revoked", kind=self.kind.value, authority_id=authority_id)
+
     async def reserve(self, authority_id: str, until: int) -> None:
         """Before an authority signs what ends at `until`: note it, unless that much is noted.
 
         Raises:
-            AuthorityError: there is no such authority any more.
+            AuthorityError: there is no such authority any more, or it is tainted.
         """
         if self._is_reserved(authority_id, until):
             return
@@ -196,6 +257,8 @@ class AuthoritySeries:
         found = rotator.find(self.state, authority_id)
         if found is None:
             raise AuthorityError(f'authority "{authority_id}" is gone')
+        if found.tainted:
+            raise AuthorityError(f'authority "{authority_id}" is tainted')
         return until <= found.signed_until
 
     async def _prepare(self) -> Authority:
@@ -226,6 +289,30 @@ class AuthoritySeries:
         for each in gone:
             self._tell("authority pruned from the bundle", each)
             await self._signers.drop(each.slot, each.id)
+
+    def _old(self, authority_id: str) -> Authority:
+        for old in self.state.old:
+            if old.id == authority_id:
+                return old
+        raise AuthorityError("unexpected authority ID")
+
+    async def _publish_distrust(self, old: Authority) -> None:
+        """Complete what a crash may have cut short."""
+        with contextlib.suppress(RegistryError):  # it is done, or the authority is gone
+            if old.revoked:
+                await self._bundle.revoke(self.kind, old.id)
+            elif old.tainted:
+                await self._bundle.taint(self.kind, old.id)
+
+    async def _forget(self, authority: Authority) -> None:
+        """No signer can sign with it from now on. One that does not hear is told at the next start.
+
+        It is asked to sign by nobody in the meantime.
+        """
+        try:
+            await self._signers.drop(authority.slot, authority.id)
+        except SignerError as error:
+            log(_LOGGER, logging.WARNING, "key of a tainted authority is left", error=str(error))
 
     async def _publish(self, made: AuthorityRef) -> None:
         if self.kind is AuthorityKind.X509:

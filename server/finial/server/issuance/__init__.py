@@ -1,7 +1,8 @@
 """Issuing SVIDs: from who may have what to a signed and recorded document.
 
-Belongs here: the plan of a document (`plan`: lifetimes, pure), asking the signers, recording what
-they signed before anybody has it (`issuer`), the server's own SVID (`server_svid`).
+Belongs here: the plan of a document (`plan`: lifetimes, pure; `cuts`: those cut short), asking the
+signers, recording what they signed before anybody has it (`issuer`), the server's own SVID
+(`server_svid`).
 
 Does not belong here: whether the caller may have it (the registry and the API), the shape of the
 document and what is never signed (`finial.server.signer`).
@@ -9,6 +10,7 @@ document and what is never signed (`finial.server.signer`).
 
 from finial.server.issuance.issuer import Issuer
 from finial.server.issuance.orders import (
+    DownstreamOrder,
     IssuedJwt,
     IssuedWit,
     IssuedX509,
@@ -22,6 +24,7 @@ from finial.server.issuance.plan import Lifetimes
 from finial.server.issuance.server_svid import ServerSvid
 
 __all__ = [
+    "DownstreamOrder",
     "IssueError",
     "IssueErrorKind",
     "IssuedJwt",

@@ -11,7 +11,9 @@ from finial.api.finial import signer_pb2
 from finial.runtime.logging import log
 from finial.server.authority import AuthorityError
 from finial.server.datastore.errors import StoreError
+from finial.server.issuance.cuts import Cuts
 from finial.server.issuance.orders import (
+    DownstreamOrder,
     IssuedJwt,
     IssuedWit,
     IssuedX509,
@@ -65,6 +67,10 @@ class Signers(Protocol):
         self, authority_id: str, orders: Sequence[signer_pb2.WitOrder]
     ) -> list[signer_pb2.WitResult]: ...
 
+    async def sign_downstream(
+        self, authority_id: str, orders: Sequence[signer_pb2.DownstreamOrder]
+    ) -> list[signer_pb2.X509Result]: ...
+
 
 class Authorities(Protocol):
     """What is needed of the authority manager."""
@@ -72,6 +78,8 @@ class Authorities(Protocol):
     def active(self, kind: AuthorityKind) -> Authority: ...
 
     async def reserve(self, kind: AuthorityKind, authority_id: str, until: int) -> None: ...
+
+    def is_trusted(self, kind: AuthorityKind, authority_id: str) -> bool: ...
 
 
 class IssuedRecords(Protocol):
@@ -81,7 +89,11 @@ class IssuedRecords(Protocol):
 
 
 class Issuer:
-    """Issues SVIDs to whom the caller has found entitled. Whatever fails is an IssueError."""
+    """Issues SVIDs to whom the caller has found entitled. Whatever fails is an IssueError.
+
+    Attributes:
+        cuts: the SVIDs that were issued for a shorter life than was asked for.
+    """
 
     def __init__(
         self,
@@ -99,6 +111,7 @@ class Issuer:
         self._authorities = authorities
         self._issued = issued
         self._observer = observer
+        self.cuts = Cuts()
 
     async def issue_x509(self, orders: Sequence[X509Order]) -> list[IssuedX509 | IssueError]:
         """Issue X509-SVIDs, one outcome an order, recorded in one go."""
@@ -127,6 +140,45 @@ class Issuer:
         except (SignerError, StoreError, AuthorityError) as error:
             return [_unavailable(error)] * len(orders)
 
+    async def issue_downstream(self, order: DownstreamOrder) -> IssuedX509 | IssueError:
+        """Issue the certificate of a downstream server's authority; the chain has no root."""
+        try:
+            return await self._issue_downstream(order)
+        except _Unavailable as error:
+            return error.outcome
+        except (SignerError, StoreError, AuthorityError) as error:
+            return _unavailable(error)
+
+    async def _issue_downstream(self, order: DownstreamOrder) -> IssuedX509 | IssueError:
+        authority = self._authorities.active(AuthorityKind.X509)
+        now = self._clock.time()
+        life = _validity(self._lifetimes.of_downstream(order.ttl), authority, now)
+        await self._authorities.reserve(AuthorityKind.X509, authority.id, life.not_after)
+        message = signer_pb2.DownstreamOrder(
+            csr=order.csr, not_before=life.not_before, not_after=life.not_after
+        )
+        (result,) = await self._signers.sign_downstream(authority.id, [message])
+        outcome = _x509_outcome(result, life.not_after)
+        if isinstance(outcome, IssuedX509):
+            record = IssuedSvid(
+                kind="x509-ca",
+                serial_or_jti=str(outcome.serial),
+                spiffe_id=order.caller.trust_domain.id_uri,
+                entry_id=order.entry_id,
+                expires_at=outcome.not_after,
+                issued_at=int(now),
+            )
+            await self._record([record])
+            self._observer.act(
+                "downstream authority issued",
+                caller=order.caller.uri,
+                serial=record.serial_or_jti,
+                entry_id=order.entry_id,
+                expires_at=outcome.not_after,
+            )
+        self._check_trusted(AuthorityKind.X509, authority)
+        return outcome
+
     async def _issue_x509(self, orders: Sequence[X509Order]) -> list[IssuedX509 | IssueError]:
         if not orders:
             return []
@@ -151,6 +203,10 @@ class Issuer:
             for result, life in zip(results, lives, strict=True)
         ]
         await self._record_x509(orders, outcomes, int(now))
+        self._check_trusted(AuthorityKind.X509, authority)
+        for life, outcome in zip(lives, outcomes, strict=True):
+            if life.cut and isinstance(outcome, IssuedX509):
+                self.cuts.note("x509", authority.id, life)
         return outcomes
 
     async def _record_x509(
@@ -177,7 +233,8 @@ class Issuer:
     async def _issue_jwt(self, order: JwtOrder) -> IssuedJwt | IssueError:
         authority = self._authorities.active(AuthorityKind.JWT)
         ttl = self._lifetimes.of_jwt(order.ttl)
-        issued_at, expires_at = _validity(ttl, authority, self._clock.time(), backdate=0)
+        life = _validity(ttl, authority, self._clock.time(), backdate=0)
+        issued_at, expires_at = life.not_before, life.not_after
         await self._authorities.reserve(AuthorityKind.JWT, authority.id, expires_at)
         message = signer_pb2.JwtOrder(
             spiffe_id=order.spiffe_id.uri,
@@ -199,6 +256,8 @@ class Issuer:
             issued_at=issued_at,
         )
         await self._record([record])
+        self._check_trusted(AuthorityKind.JWT, authority)
+        self.cuts.note("jwt", authority.id, life)
         return IssuedJwt(result.token, expires_at, issued_at)
 
     async def _issue_wit(self, orders: Sequence[WitOrder]) -> list[IssuedWit | IssueError]:
@@ -228,7 +287,19 @@ class Issuer:
             if not result.HasField("refusal")
         ]
         await self._record(records)
+        self._check_trusted(AuthorityKind.WIT, authority)
+        for life, result in zip(lives, results, strict=True):
+            if not result.HasField("refusal"):
+                self.cuts.note("wit", authority.id, life)
         return [_wit_outcome(*pair) for pair in zip(results, lives, strict=True)]
+
+    def _check_trusted(self, kind: AuthorityKind, authority: Authority) -> None:
+        """What was signed while its authority was being tainted does not leave.
+
+        Agents replace what they hold when they hear of a taint; this would come after it.
+        """
+        if not self._authorities.is_trusted(kind, authority.id):
+            raise _Unavailable("the signing authority was tainted meanwhile; ask again")
 
     async def _record(self, records: Sequence[IssuedSvid]) -> None:
         """Durable first: an SVID that nobody knows of could never be revoked."""

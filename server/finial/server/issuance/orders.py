@@ -45,6 +45,21 @@ class IssuedX509:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DownstreamOrder:
+    """The authority of a downstream server; fields as an X509Order's.
+
+    Attributes:
+        caller: the SPIFFE ID of the server that asks, for the record.
+        ttl: seconds; 0 for `ca_ttl`, which is the most.
+    """
+
+    csr: bytes = field(repr=False)
+    caller: SpiffeId
+    ttl: int = 0
+    entry_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JwtOrder:
     """A JWT-SVID that somebody may have; fields as an X509Order's."""
 

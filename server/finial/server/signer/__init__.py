@@ -1,6 +1,6 @@
 """The processes that hold the CA keys, and the pool through which the server asks them to sign.
 
-Belongs here: what a signer refuses (`policy`), what it signs (`template`, `token`, `authority`),
+Belongs here: what a signer refuses (`policy`), what it signs (`template`, `token`, `downstream`),
 the check before each signature (`lint`), where keys rest (`keystore`); and on the other side of
 the socket pair `pool`, with no key in it.
 

@@ -29,20 +29,23 @@ class AuthorityKey:
     Attributes:
         record: the public side, as it is told to the API process.
         suite: names of the signature algorithm in X.509 and in JWS.
-        issuer: X.509 only: the CA's subject, DER.
+        name: X.509 only: the CA's subject.
+        issuer: X.509 only: the same, DER.
         key_identifier: X.509 only: the CA's subject key identifier.
     """
 
-    __slots__ = ("_private", "issuer", "key_identifier", "record", "suite")
+    __slots__ = ("_private", "issuer", "key_identifier", "name", "record", "suite")
 
     def __init__(self, record: signer_pb2.Authority, private: PrivateKey) -> None:
         self.record = record
         self.suite = algorithms.suite_of(record.key_type)
         self._private = private
+        self.name = x509.Name([])
         self.issuer = b""
         self.key_identifier = b""
         if record.kind == signer_pb2.X509:
             certificate = x509.load_der_x509_certificate(record.certificate)
+            self.name = certificate.subject
             self.issuer = certificate.subject.public_bytes()
             self.key_identifier = bytes.fromhex(record.id)
 

@@ -20,6 +20,8 @@ MAX_CSR = 65_536
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 """Above it a verification costs everybody on the same signer dear."""
+MAX_RSA_EXPONENT_BITS = 33
+"""The same: an exponent as long as the modulus costs a hundred verifications."""
 
 _ECDSA = {
     x509.SignatureAlgorithmOID.ECDSA_WITH_SHA256: ec.ECDSA(hashes.SHA256()),
@@ -61,6 +63,8 @@ def _check_strength(key: object) -> None:
                 Code.KEY_TOO_WEAK,
                 f"RSA keys have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, not {key.key_size}",
             )
+        if key.public_numbers().e.bit_length() > MAX_RSA_EXPONENT_BITS:
+            raise Refused(Code.KEY_TOO_WEAK, "the RSA key's exponent is too large")
     elif not isinstance(key, ed25519.Ed25519PublicKey):
         raise Refused(Code.KEY_TOO_WEAK, "the key is neither ECDSA, RSA nor Ed25519")
 

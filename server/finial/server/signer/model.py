@@ -104,6 +104,7 @@ class SignerSettings:
         jwt_issuer: the "iss" of JWT-SVIDs, empty for none.
         wit_issuer: the "iss" of WIT-SVIDs, empty for none; no https URL.
         ca_subject: the name of authorities made from now on.
+        downstream_authorities: whether certificates of downstream servers' authorities are signed.
     """
 
     trust_domain: TrustDomain
@@ -116,6 +117,7 @@ class SignerSettings:
     jwt_issuer: str = ""
     wit_issuer: str = ""
     ca_subject: CaSubject = CaSubject()
+    downstream_authorities: bool = False
 
     def to_message(self) -> signer_pb2.Configure:
         """The settings as a first signer gets them."""
@@ -135,6 +137,7 @@ class SignerSettings:
                     organization=self.ca_subject.organization,
                     common_name=self.ca_subject.common_name,
                 ),
+                downstream_authorities=self.downstream_authorities,
             ),
             key_manager=kinds.DISK if self.keys_path else kinds.MEMORY,
             keys_path=str(self.keys_path.absolute()) if self.keys_path else "",

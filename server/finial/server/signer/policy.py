@@ -2,8 +2,9 @@
 
 The rules hold without the registry, without the datastore and without trust in whoever asks: a
 document names one ID of this trust domain, no reserved one except by the call that is made for
-it, is short-lived, begins now, and never outlives its authority. That no certificate of a CA can
-be had is not a rule here: the order has no field that could ask for one.
+it, is short-lived, begins now, and never outlives its authority. That no such document is a CA's
+certificate is not a rule here: its order has no field that could ask for one. Downstream servers'
+authorities are ordered apart, and refused altogether unless the policy has them.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Policy:
     jwt_issuer: str
     wit_issuer: str
     ca_subject: signer_pb2.CaSubject
+    downstream_authorities: bool
     now: Callable[[], float]
 
     def check_x509(self, order: signer_pb2.X509Order, authority: signer_pb2.Authority) -> None:
@@ -81,6 +83,19 @@ class Policy:
         """
         _check_path(self._member(order.spiffe_id), signer_pb2.X509Order.WORKLOAD)
         self._check_times(order.issued_at, order.expires_at, self.max_x509_ttl, authority)
+
+    def check_downstream(
+        self, order: signer_pb2.DownstreamOrder, authority: signer_pb2.Authority
+    ) -> None:
+        """Judge an order for the certificate of a downstream server's authority; the key apart.
+
+        Raises:
+            Refused: there are none on this server, or the order breaks the policy.
+        """
+        if not self.downstream_authorities:
+            raise policy_violation("authorities of downstream servers are switched off")
+        longest = self.max_authority_ttl + self.max_backdate
+        self._check_times(order.not_before, order.not_after, longest, authority)
 
     def check_authority(self, order: signer_pb2.GenerateAuthority) -> None:
         """Judge the making of an authority.
@@ -137,6 +152,7 @@ def policy_from(message: signer_pb2.Policy, now: Callable[[], float]) -> Policy:
         jwt_issuer=message.jwt_issuer,
         wit_issuer=message.wit_issuer,
         ca_subject=message.ca_subject,
+        downstream_authorities=message.downstream_authorities,
         now=now,
     )
 

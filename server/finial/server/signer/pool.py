@@ -20,15 +20,16 @@ from finial.runtime.backoff import Backoff
 from finial.runtime.logging import log
 from finial.runtime.tasks import TaskGroup
 from finial.server.signer.errors import SignerRefused, SignerStartError, SignerUnavailable
-from finial.server.signer.model import AuthorityKind, AuthorityRef, KeyType, SignerSettings
+from finial.server.signer.model import AuthorityRef, KeyType, SignerSettings
 from finial.server.signer.nursery import Nursery
-from finial.server.signer.work import Job, Part, WorkQueue
+from finial.server.signer.work import Batch, Job, Part, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from finial.runtime.clock import Clock
     from finial.server.signer.link import SignerLink
+    from finial.server.signer.model import AuthorityKind
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -127,19 +128,25 @@ class SignerPool:
             SignerUnavailable: no signer could answer.
             SignerRefused: no signer holds the authority.
         """
-        return await self._sign(AuthorityKind.X509, authority_id, orders)
+        return await self._sign(Batch.X509, authority_id, orders)
 
     async def sign_jwt(
         self, authority_id: str, orders: Sequence[signer_pb2.JwtOrder]
     ) -> list[signer_pb2.JwtResult]:
         """Sign tokens; as `sign_x509`."""
-        return await self._sign(AuthorityKind.JWT, authority_id, orders)
+        return await self._sign(Batch.JWT, authority_id, orders)
 
     async def sign_wit(
         self, authority_id: str, orders: Sequence[signer_pb2.WitOrder]
     ) -> list[signer_pb2.WitResult]:
         """Sign tokens that are bound to workloads' keys; as `sign_x509`."""
-        return await self._sign(AuthorityKind.WIT, authority_id, orders)
+        return await self._sign(Batch.WIT, authority_id, orders)
+
+    async def sign_downstream(
+        self, authority_id: str, orders: Sequence[signer_pb2.DownstreamOrder]
+    ) -> list[signer_pb2.X509Result]:
+        """Sign CA certificates of downstream servers; as `sign_x509`."""
+        return await self._sign(Batch.DOWNSTREAM, authority_id, orders)
 
     async def authorities(self) -> list[AuthorityRef]:
         """Every authority whose key is held, by slot.
@@ -184,9 +191,7 @@ class SignerPool:
         """Process IDs of the signers that take work, the keeper's first."""
         return [each.pid for each in self._links if not each.retired]
 
-    async def _sign(
-        self, kind: AuthorityKind, authority_id: str, orders: Sequence[object]
-    ) -> list[Any]:
+    async def _sign(self, kind: Batch, authority_id: str, orders: Sequence[object]) -> list[Any]:
         if not orders:
             return []
         if self._closed:
@@ -212,7 +217,7 @@ class SignerPool:
     def _send(self, link: SignerLink, parts: list[Part]) -> None:
         job = parts[0].job
         request = signer_pb2.Request()
-        batch = _batch_of(request, job.kind)
+        batch = getattr(request, job.kind.value)
         batch.authority_id = job.authority_id
         for part in parts:
             batch.orders.extend(part.job.orders[part.start : part.end])
@@ -278,14 +283,6 @@ class SignerPool:
                 notify()
         self._pump()
         return keeper
-
-
-def _batch_of(
-    request: signer_pb2.Request, kind: AuthorityKind
-) -> signer_pb2.SignX509 | signer_pb2.SignJwt | signer_pb2.SignWit:
-    if kind is AuthorityKind.X509:
-        return request.sign_x509
-    return request.sign_jwt if kind is AuthorityKind.JWT else request.sign_wit
 
 
 def _results_of(reply: signer_pb2.Reply) -> Sequence[object]:

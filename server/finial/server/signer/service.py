@@ -86,12 +86,8 @@ class SignerService:
         policy = self._policy
         if policy is None:
             raise policy_violation("the signer has not been given a policy")
-        if body == "sign_x509":
-            return self._sign_x509(request.sign_x509, policy)
-        if body == "sign_jwt":
-            return self._sign_jwt(request.sign_jwt, policy)
-        if body == "sign_wit":
-            return self._sign_wit(request.sign_wit, policy)
+        if body is not None and body.startswith("sign_"):
+            return self._sign(request, policy)
         if body == "generate_authority":
             return self._generate(request.generate_authority, policy)
         if body == "drop_authority":
@@ -143,6 +139,15 @@ class SignerService:
         records = [each.record for each in self._keys.all()]
         return signer_pb2.Reply(authorities=signer_pb2.Authorities(authorities=records))
 
+    def _sign(self, request: signer_pb2.Request, policy: Policy) -> signer_pb2.Reply:
+        if request.HasField("sign_x509"):
+            return self._sign_x509(request.sign_x509, policy)
+        if request.HasField("sign_jwt"):
+            return self._sign_jwt(request.sign_jwt, policy)
+        if request.HasField("sign_wit"):
+            return self._sign_wit(request.sign_wit, policy)
+        return self._sign_downstream(request.sign_downstream, policy)
+
     def _sign_x509(self, batch: signer_pb2.SignX509, policy: Policy) -> signer_pb2.Reply:
         authority = self._keys.find(batch.authority_id, signer_pb2.X509)
         reply = signer_pb2.Reply()
@@ -177,6 +182,28 @@ class SignerService:
                 reply.wit.results.add(refusal=outcome.to_message())
             else:
                 reply.wit.results.append(outcome)
+        return reply
+
+    def _sign_downstream(
+        self, batch: signer_pb2.SignDownstream, policy: Policy
+    ) -> signer_pb2.Reply:
+        """Every one is said aloud, by the process that signed it: it is a part of the authority."""
+        authority = self._keys.find(batch.authority_id, signer_pb2.X509)
+        reply = signer_pb2.Reply()
+        outcomes = signing.sign_downstream(batch.orders, authority, policy)
+        for order, outcome in zip(batch.orders, outcomes, strict=True):
+            if isinstance(outcome, Refused):
+                _complain(outcome, f"spiffe://{policy.trust_domain.name}")
+                reply.x509.results.add(refusal=outcome.to_message())
+            else:
+                complaints.say(
+                    "info",
+                    "signer signed the authority of a downstream server",
+                    serial=str(int.from_bytes(outcome.serial, "big")),
+                    authority_id=batch.authority_id,
+                    expires_at=order.not_after,
+                )
+                reply.x509.results.append(outcome)
         return reply
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from finial.api.finial import signer_pb2
-from finial.server.signer import template
+from finial.server.signer import downstream, template
 from finial.server.signer.csr import public_key_of
 from finial.server.signer.lint import LintError, lint
 from finial.server.signer.refusal import Code, Refused
@@ -55,6 +55,16 @@ def sign_wit(
     return [_wit_token(order, authority, policy) for order in orders]
 
 
+def sign_downstream(
+    orders: Sequence[signer_pb2.DownstreamOrder], authority: AuthorityKey, policy: Policy
+) -> list[signer_pb2.X509Result | Refused]:
+    """Make certificates of downstream servers' authorities, one outcome an order.
+
+    Refused is what breaks the policy, has a bad request, or does not pass the linter.
+    """
+    return [_downstream(order, authority, policy) for order in orders]
+
+
 def _public_key(
     order: signer_pb2.X509Order, authority: AuthorityKey, policy: Policy
 ) -> bytes | Refused:
@@ -93,6 +103,32 @@ def _sign(unsigned: _Unsigned, authority: AuthorityKey) -> signer_pb2.X509Result
     signature = authority.sign(unsigned.tbs)
     made = template.certificate(unsigned.tbs, authority.suite.algorithm, signature)
     return signer_pb2.X509Result(certificate=made, serial=unsigned.serial)
+
+
+def _downstream(
+    order: signer_pb2.DownstreamOrder, authority: AuthorityKey, policy: Policy
+) -> signer_pb2.X509Result | Refused:
+    try:
+        policy.check_downstream(order, authority.record)
+        public_key = public_key_of(order.csr)
+    except Refused as refused:
+        return refused
+    meant = downstream.DownstreamCa(
+        serial=template.random_serial(),
+        issuer=authority.name,
+        authority_key_identifier=authority.key_identifier,
+        algorithm=authority.suite.algorithm,
+        public_key=public_key,
+        trust_domain=policy.trust_domain.name,
+        not_before=order.not_before,
+        not_after=order.not_after,
+    )
+    tbs = downstream.to_be_signed(meant)
+    try:
+        downstream.check(tbs, meant)
+    except LintError as error:
+        return Refused(Code.INTERNAL, str(error))
+    return _sign(_Unsigned(tbs, meant.serial), authority)
 
 
 def _token(

@@ -1,4 +1,4 @@
-"""The one certificate that is signed for others: the leaf of an X509-SVID (X509-SVID section 4).
+"""The certificate that is signed for others: the leaf of an X509-SVID (X509-SVID section 4).
 
 It is written as DER straight from this template, since that costs a tenth of a general builder's
 time; `lint` reads the result back with a parser that nobody here wrote.
@@ -17,19 +17,20 @@ from finial.server.signer.names import MAX_COMMON_NAME
 SERIAL_SIZE = 16
 """Octets of a serial number: at most 20 are allowed (RFC 5280 section 4.1.2.2)."""
 
-_VERSION_3 = der.tlv(0xA0, der.integer(2))
-_EXTENSIONS = 0xA3
+VERSION_3 = der.tlv(0xA0, der.integer(2))
+EXTENSIONS = 0xA3
 _DNS_NAME = 0x82
-_URI = 0x86
+URI = 0x86
 _KEY_IDENTIFIER = 0x80
 
-_SAN = der.oid("2.5.29.17")
-_SKI = der.oid("2.5.29.14")
+SAN = der.oid("2.5.29.17")
+SKI = der.oid("2.5.29.14")
 _AKI = der.oid("2.5.29.35")
 _COMMON_NAME = der.oid("2.5.4.3")
 
 
-def _extension(identifier: bytes, value: bytes, *, critical: bool = False) -> bytes:
+def extension(identifier: bytes, value: bytes, *, critical: bool = False) -> bytes:
+    """An Extension (RFC 5280 section 4.1), its value already encoded."""
     marks = der.TRUE if critical else b""
     return der.sequence(identifier, marks, der.tlv(der.OCTET_STRING, value))
 
@@ -43,14 +44,14 @@ _SUBJECT = _attribute(der.oid("2.5.4.6"), der.PRINTABLE_STRING, "US") + _attribu
 )
 
 # Bits 0, 2 and 4: digitalSignature, keyEncipherment, keyAgreement; the last three are unused.
-_KEY_USAGE = _extension(
+_KEY_USAGE = extension(
     der.oid("2.5.29.15"), der.tlv(der.BIT_STRING, bytes((3, 0b1010_1000))), critical=True
 )
-_EXTENDED_KEY_USAGE = _extension(
+_EXTENDED_KEY_USAGE = extension(
     der.oid("2.5.29.37"),
     der.sequence(der.oid("1.3.6.1.5.5.7.3.1"), der.oid("1.3.6.1.5.5.7.3.2")),
 )
-_NOT_A_CA = _extension(der.oid("2.5.29.19"), der.sequence(), critical=True)
+_NOT_A_CA = extension(der.oid("2.5.29.19"), der.sequence(), critical=True)
 _FIXED = _KEY_USAGE + _EXTENDED_KEY_USAGE + _NOT_A_CA
 
 
@@ -108,19 +109,19 @@ def to_be_signed(leaf: Leaf) -> bytes:
     key_identifier = der.tlv(der.OCTET_STRING, leaf.subject_key_identifier)
     extensions = der.sequence(
         _FIXED,
-        _extension(_SKI, key_identifier),
-        _authority_key_identifier(leaf.authority_key_identifier),
-        _extension(_SAN, _general_names(leaf)),
+        extension(SKI, key_identifier),
+        issuer_key_extension(leaf.authority_key_identifier),
+        extension(SAN, _general_names(leaf)),
     )
     return der.sequence(
-        _VERSION_3,
+        VERSION_3,
         der.integer(int.from_bytes(leaf.serial, "big")),
         leaf.algorithm,
         leaf.issuer,
         validity,
         _subject(leaf.common_name),
         leaf.public_key,
-        der.tlv(_EXTENSIONS, extensions),
+        der.tlv(EXTENSIONS, extensions),
     )
 
 
@@ -137,9 +138,10 @@ def _subject(name: str) -> bytes:
 
 def _general_names(leaf: Leaf) -> bytes:
     names = [der.tlv(_DNS_NAME, name.encode()) for name in leaf.dns_names]
-    return der.sequence(*names, der.tlv(_URI, leaf.spiffe_id.encode()))
+    return der.sequence(*names, der.tlv(URI, leaf.spiffe_id.encode()))
 
 
 @lru_cache(maxsize=16)
-def _authority_key_identifier(identifier: bytes) -> bytes:
-    return _extension(_AKI, der.sequence(der.tlv(_KEY_IDENTIFIER, identifier)))
+def issuer_key_extension(identifier: bytes) -> bytes:
+    """The authority key identifier (RFC 5280 section 4.2.1.1)."""
+    return extension(_AKI, der.sequence(der.tlv(_KEY_IDENTIFIER, identifier)))

@@ -6,6 +6,7 @@ signer has work: small orders that wait at the same moment share a frame, large 
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,17 +17,24 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
-    from finial.server.signer.model import AuthorityKind
-
 MAX_ORDERS = 32
 """Orders in a frame: 6 ms of a signer's time, and so what a single order may have to wait for."""
+
+
+class Batch(enum.Enum):
+    """What the orders of a job are for; the value is the request's field for them."""
+
+    X509 = "sign_x509"
+    JWT = "sign_jwt"
+    WIT = "sign_wit"
+    DOWNSTREAM = "sign_downstream"
 
 
 @dataclass(slots=True, eq=False)
 class Job:
     """What one caller wants signed by one authority, and what has come back so far."""
 
-    kind: AuthorityKind
+    kind: Batch
     authority_id: str
     orders: Sequence[Any]  # the messages of one kind; nothing here looks into them
     done: asyncio.Future[list[Any]]
