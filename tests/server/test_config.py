@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from finial.runtime.config import ConfigError, parse_document
+from finial.server import translation
 from finial.server.config import (
     CaSubject,
     DiskKeyManager,
@@ -13,6 +14,7 @@ from finial.server.config import (
     load_server_config,
     server_config,
 )
+from finial.server.datastore.postgres import PostgresTarget
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.trust_domain import TrustDomain
 
@@ -115,7 +117,9 @@ def test_our_own_keys_have_safe_defaults() -> None:
     server = config(LEAST).server
     assert (server.socket_mode, server.socket_group) == (0o600, None)
     assert server.signers == min(64, len(os.sched_getaffinity(0)))
-    assert (server.connections_per_uid, server.connections_per_address) == (5000, 2000)
+    assert (server.connections_per_uid, server.connections_per_address) == (5000, 10_000)
+    limits = server.ratelimit
+    assert (limits.attestations_per_second, limits.signatures_per_second) == (50, 500)
 
 
 def test_some_defaults_follow_other_keys() -> None:
@@ -185,8 +189,9 @@ def test_missing_keys_are_told_in_spires_words() -> None:
         ("signers = 0", "must be a number of processes from 1 to 64, not 0"),
         ("connections_per_uid = 0", "must be a number from 1 to 1000000, not 0"),
         ("connections_per_address = 0", "must be a number from 1 to 1000000, not 0"),
+        ("ratelimit { attestations_per_second = 0 }", "must be a number from 1 to 100000, not 0"),
         ('socket_mode = "0777"', "must open the socket to its owner and at most to its group"),
-        ("federation { bundle_endpoint { port = 8443 } }", "is not served by Finial"),
+        ("federation { bundle_endpoint { acme {} } }", "is not served by Finial"),
         ('proxy_protocol_trusted_cidrs = ["10.0.0.0/8"]', "is not served by Finial"),
         ('prune_attested_nodes_expired_for = "24h"', "is not served by Finial"),
         ("prune_tofu_nodes = true", "is not served by Finial"),
@@ -281,7 +286,7 @@ def test_lifetimes_that_an_authority_cannot_cover_are_warned_of() -> None:
     assert [str(each) for each in warnings] == [
         (
             "s.conf:3:2: server.default_x509_svid_ttl: 5h0m0s is too long for a ca_ttl of 24h0m0s, "
-            "and SVIDs will at times be shorter; set it to 4h0m0s or less, or raise ca_ttl"
+            "and SVIDs will at times live 4h0m0s only; set it to 4h0m0s or less, or raise ca_ttl"
         )
     ]
 
@@ -294,8 +299,8 @@ def sql(data: str) -> str:
     ("data", "problem"),
     [
         (
-            'database_type = "postgres", connection_string = "host=x"',
-            'database_type: "postgres" is not served by Finial; use "sqlite3"',
+            'database_type = "mysql", connection_string = "host=x"',
+            'database_type: "mysql" is not served by Finial; use "sqlite3" or "postgres"',
         ),
         ('database_type = "sqlite3"', "connection_string must be configured"),
         ('database_type = "sqlite3", connection_string = ":memory:"', "must be the path of a file"),
@@ -320,6 +325,58 @@ def test_a_datastore_that_is_not_served_is_refused(data: str, problem: str) -> N
 def test_a_datastore_named_as_a_file_uri_is_that_file() -> None:
     loaded = config(LEAST, sql('database_type = "sqlite3", connection_string = "file:/d/x"'))
     assert loaded.datastore.connection_string == Path("/d/x")
+
+
+POSTGRES = 'database_type = "postgres", connection_string = "host=db dbname=spire password=hush"'
+
+
+def test_a_postgresql_datastore_takes_spires_keys() -> None:
+    loaded = config(
+        LEAST,
+        sql(
+            f'{POSTGRES}, root_ca_path = "/r", client_cert_path = "", max_open_conns = 5, '
+            'ro_connection_string = "host=replica", max_idle_conns = 2, disable_migration = false'
+        ),
+    )
+    found = translation.database(loaded)
+    assert isinstance(found, PostgresTarget)
+    assert (found.name, found.readers) == ("postgres://db:5432/spire", 2)
+    assert "sslrootcert=/r" in found.conninfo.reveal()
+    assert "hush" not in f"{loaded!r} {found!r}"
+    assert [each.key.rpartition(".")[2] for each in loaded.warnings] == [
+        "ro_connection_string",
+        "max_idle_conns",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        ('database_type = "postgres"', "connection_string must be configured"),
+        (
+            'database_type = "postgres", connection_string = "host=db password=hush battery"',
+            "connection_string: cannot be read; write host=",
+        ),
+        (f"{POSTGRES}, max_open_conns = 3", "max_open_conns: must be 4 or more, not 3"),
+        (f"{POSTGRES}, disable_migration = true", "disable_migration: is not served by Finial"),
+        (
+            'database_type "postgres" {}, connection_string = "host=db"',
+            'unknown database type: "postgres"; write database_type = "postgres"',
+        ),
+        (
+            'database_type "aws_postgres" { region = "x" }, connection_string = "host=db"',
+            '"aws_postgres" is not served by Finial; use "postgres" with a password',
+        ),
+        (
+            'database_type "aws_mysql" { region = "x" }, connection_string = "host=db"',
+            '"aws_mysql" is not served by Finial; use "sqlite3" or "postgres"',
+        ),
+    ],
+)
+def test_a_postgresql_datastore_that_is_not_served_is_refused(data: str, problem: str) -> None:
+    found = problems(LEAST, sql(data))
+    assert any(problem in each for each in found), found
+    assert not any("hush" in each for each in found)
 
 
 @pytest.mark.parametrize(

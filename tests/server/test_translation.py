@@ -10,8 +10,10 @@ import pytest
 
 from finial.attestors.node.interface import ServerHost
 from finial.server import translation
+from finial.server.api.ratelimit import Limited
 from finial.server.authority import AuthoritySettings
 from finial.server.config import ServerConfig
+from finial.server.config.settings import RateLimit
 from finial.server.signer.model import KeyType
 from tests.fakes.clock import FakeClock
 from tests.fakes.server_process import DOMAIN, config_in
@@ -29,6 +31,19 @@ def test_no_document_outlives_an_authority(tmp_path: Path) -> None:
     assert (signers.max_x509_ttl, signers.max_jwt_ttl, signers.max_authority_ttl) == (7200,) * 3
     assert (lives.longest_x509, lives.longest_jwt, lives.x509) == (7200, 7200, 60)
     assert translation.authority_settings(config.server).ttl == 7200
+
+
+def test_signers_know_whether_there_are_downstream_servers(tmp_path: Path) -> None:
+    assert translation.signer_settings(config_in(tmp_path)).downstream_authorities
+    off = changed(tmp_path, downstream_authorities=False)
+    settings = translation.signer_settings(off)
+    assert not settings.downstream_authorities
+    assert not settings.to_message().policy.downstream_authorities
+
+
+def test_what_every_authority_covers_is_a_sixth_of_its_life(tmp_path: Path) -> None:
+    lives = translation.lifetimes(changed(tmp_path, ca_ttl=7200.0).server)
+    assert (lives.guaranteed, lives.authority) == (1200, 7200)
 
 
 def test_keys_stay_in_memory_unless_a_file_is_configured(tmp_path: Path) -> None:
@@ -76,3 +91,14 @@ def test_the_sockets_group_is_found_by_name_or_number(tmp_path: Path) -> None:
     assert translation.socket_group(config_in(tmp_path).server) is None
     with pytest.raises(translation.SetUpError, match="create it, or name another"):
         translation.socket_group(changed(tmp_path, socket_group="no such group").server)
+
+
+def test_rates_are_those_of_the_configuration(tmp_path: Path) -> None:
+    limits = RateLimit(signing=False, attestations_per_second=7, signatures_per_second=9)
+    settings = translation.rate_limits(changed(tmp_path, ratelimit=limits).server)
+    assert settings.rates()[Limited.ATTESTATION] == 7
+    assert Limited.X509_SIGNING not in settings.rates()
+    limits = RateLimit(signing=True, attestation=False, signatures_per_second=9)
+    settings = translation.rate_limits(changed(tmp_path, ratelimit=limits).server)
+    assert settings.rates()[Limited.X509_SIGNING] == 9
+    assert Limited.ATTESTATION not in settings.rates()

@@ -6,6 +6,7 @@ drain, then what serves them stops, then the database closes, and the signers go
 """
 
 import logging
+import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -22,21 +23,29 @@ from finial.server import translation
 from finial.server.api.assembly import Api, Parts
 from finial.server.authority import AuthorityError, AuthorityManager
 from finial.server.authority.journal import JournalError
+from finial.server.authority.peers import Peers
 from finial.server.config import DiskKeyManager, ServerConfig, ServerSettings
 from finial.server.datastore.agents import AgentStore
 from finial.server.datastore.bundles import BundleStore
 from finial.server.datastore.database import Database
 from finial.server.datastore.entries import EntryStore
 from finial.server.datastore.errors import StoreError
+from finial.server.datastore.federated_bundles import FederatedBundles
 from finial.server.datastore.feed import FeedStore
 from finial.server.datastore.issued import IssuedStore
 from finial.server.datastore.journal import JournalStore
+from finial.server.datastore.relationships import RelationshipStore
 from finial.server.datastore.tokens import TokenStore
+from finial.server.federation.addresses import AddressPolicy
+from finial.server.federation.fetcher import BundleFetcher
+from finial.server.federation.manager import BundleManager
+from finial.server.federation.serving import WebEndpoints
 from finial.server.issuance import Issuer, ServerSvid
 from finial.server.issuance.server_svid import ServerSvidError
 from finial.server.own_bundle import PublishedAuthorities
 from finial.server.registry.feed import BundleCache, FeedReader
 from finial.server.registry.pruning import Pruner
+from finial.server.server_id import server_id
 from finial.server.signer.errors import SignerError
 from finial.server.signer.pool import SignerPool
 from finial.spiffe.bundle import Bundle
@@ -79,7 +88,7 @@ async def run(
         signers = SignerPool(translation.signer_settings(config), clock=clock)
         held.push_async_callback(signers.close)
         await signers.start()
-        database = await Database.open(config.datastore.connection_string, clock)
+        database = await Database.open(translation.database(config), clock)
         held.push_async_callback(database.close)
         await _run(config, clock, signers, database, listening)
 
@@ -98,16 +107,20 @@ async def _run(
     reader = FeedReader(feed, clock)
     entries, agents, tokens = EntryStore(database), AgentStore(database), TokenStore(database)
     bundles, issued = BundleStore(database), IssuedStore(database)
+    journals = JournalStore(database, server_id(settings.data_dir))
+    peers = Peers(journals)
+    published = PublishedAuthorities(own, bundles, reader, peers)
     authorities = AuthorityManager(
         translation.authority_settings(settings),
         clock=clock,
         signers=signers,
-        bundle=PublishedAuthorities(own, bundles, reader),
-        journals=JournalStore(database),
+        bundle=published,
+        journals=journals,
         observer=observer,
     )
+    lifetimes = translation.lifetimes(settings)
     issuer = Issuer(
-        lifetimes=translation.lifetimes(settings),
+        lifetimes=lifetimes,
         clock=clock,
         signers=signers,
         authorities=authorities,
@@ -116,6 +129,8 @@ async def _run(
     )
     svid = ServerSvid(own, issuer=issuer, clock=clock)
     authorities.subscribe(svid.renew)
+    federated = FederatedBundles(database)
+    federation = _federation(settings, clock, reader, federated, health)
     parts = Parts(
         trust_domain=own,
         clock=clock,
@@ -126,15 +141,24 @@ async def _run(
         agents=agents,
         tokens=tokens,
         bundles=bundles,
+        federated=federated,
+        relationships=RelationshipStore(database),
+        refresher=federation,
+        authorities=authorities,
         issuer=issuer,
+        lifetimes=lifetimes,
         attestors=translation.attestors(config, ServerHost(own, clock, tokens)),
         server_chain=lambda: svid.identity().chain_der,
         limits=translation.rate_limits(settings),
         admin_ids=frozenset(settings.admin_ids),
+        downstream_enabled=settings.downstream_authorities,
         jwt_enabled=not settings.disable_jwt_svids,
         wit_enabled=settings.experimental.wit_enabled,
+        agreed=reader.agreed if database.shared else None,
     )
+    reader.subscribe_restarts(authorities.database_went_back)
     await reader.load()
+    await journals.adopt()
     async with TaskGroup() as behind:
         behind.start("change feed", reader.run())
         behind.start("signers", signers.run())
@@ -143,8 +167,35 @@ async def _run(
         await svid.start()
         behind.start("authorities", authorities.run())
         behind.start("server SVID", svid.run())
-        behind.start("pruning", Pruner(clock, entries, tokens, issued, feed).run())
+        behind.start("federation", federation.run())
+        departed = {"journals of servers": peers.prune, "authorities": published.prune}
+        pruner = Pruner(clock, entries, tokens, issued, feed, more=departed)
+        behind.start("pruning", pruner.run())
         await _serve(settings, Api(parts), parts, svid, listening)
+
+
+def _federation(
+    settings: ServerSettings,
+    clock: Clock,
+    reader: FeedReader,
+    store: FederatedBundles,
+    health: Health,
+) -> BundleManager:
+    """What keeps the bundles of other trust domains current."""
+    configured = settings.federation
+    addresses = AddressPolicy.of(configured.allowed_addresses, configured.denied_addresses)
+    return BundleManager(
+        own=settings.trust_domain,
+        static=configured.relationships,
+        reader=reader,
+        store=store,
+        fetcher=BundleFetcher(
+            clock=clock, addresses=addresses, follow_redirects=configured.follow_redirects
+        ),
+        clock=clock,
+        rng=random.SystemRandom(),
+        check=health.register("federation"),
+    )
 
 
 async def _serve(
@@ -182,6 +233,14 @@ async def _serve(
         group = translation.socket_group(settings)
         await local.listen_unix(settings.socket_path, mode=settings.socket_mode, group=group)
         serving.start("admin socket", local.serve())
+        web = WebEndpoints(
+            settings,
+            clock=parts.clock,
+            observer=parts.observer,
+            bundles=parts.reader.bundles,
+            identity=svid.identity,
+        )
+        await web.open(serving)
         check.ok()
         log(logger, logging.INFO, "serving", address=settings.bind_address, port=port)
         if listening is not None:

@@ -1,15 +1,23 @@
 """The operator's configuration in the words of the parts that it sets up."""
 
+from __future__ import annotations
+
 import grp
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from finial.attestors.node.catalog import node_attestor_server
-from finial.attestors.node.interface import NodeAttestorServer, ServerHost
 from finial.server.api.ratelimit import RateLimitSettings
 from finial.server.authority import AuthoritySettings
-from finial.server.config import DiskKeyManager, ServerConfig, ServerSettings
+from finial.server.config import DiskKeyManager, ServerConfig, ServerSettings, SqliteDataStore
 from finial.server.issuance import Lifetimes
 from finial.server.signer.model import CaSubject, KeyType, SignerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from finial.attestors.node.interface import NodeAttestorServer, ServerHost
+    from finial.server.datastore.postgres import PostgresTarget
 
 
 class SetUpError(OSError):
@@ -34,6 +42,7 @@ def signer_settings(config: ServerConfig) -> SignerSettings:
             organization=settings.ca_subject.organization,
             common_name=settings.ca_subject.common_name,
         ),
+        downstream_authorities=settings.downstream_authorities,
     )
 
 
@@ -62,12 +71,37 @@ def lifetimes(settings: ServerSettings) -> Lifetimes:
         agent=int(settings.agent_ttl),
         longest_x509=int(settings.ca_ttl),
         longest_jwt=int(settings.ca_ttl),
+        guaranteed=int(settings.guaranteed_ttl()),
+        authority=int(settings.ca_ttl),
+    )
+
+
+def database(config: ServerConfig) -> Path | PostgresTarget:
+    """Which database to open, as `Database.open` takes it."""
+    settings = config.datastore
+    if isinstance(settings, SqliteDataStore):
+        return settings.connection_string
+    # Its driver is for those who need it.
+    from finial.server.datastore.postgres import PostgresTarget  # noqa: PLC0415
+
+    return PostgresTarget.of(
+        settings.connection_string.reveal(),
+        max_connections=settings.max_open_conns,
+        root_ca=settings.root_ca_path,
+        client_cert=settings.client_cert_path,
+        client_key=settings.client_key_path,
     )
 
 
 def rate_limits(settings: ServerSettings) -> RateLimitSettings:
-    """Which calls are limited."""
-    return RateLimitSettings(settings.ratelimit.attestation, settings.ratelimit.signing)
+    """Which calls are limited, and to how many."""
+    limits = settings.ratelimit
+    return RateLimitSettings(
+        attestation=limits.attestation,
+        signing=limits.signing,
+        attestations_per_second=limits.attestations_per_second,
+        signatures_per_second=limits.signatures_per_second,
+    )
 
 
 def attestors(config: ServerConfig, host: ServerHost) -> Mapping[str, NodeAttestorServer]:

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from google.rpc.error_details_pb2 import RetryInfo
 
 from finial.api.spire import types_pb2
 from finial.api.spire.server import agent_pb2, entry_pb2, svid_pb2
@@ -376,6 +377,14 @@ async def test_an_agent_must_be_named_and_known(lab: ApiLab, method: str) -> Non
                 '"example.org"; path is not in the agent namespace'
             ),
         ),
+        (
+            "",
+            grpc.StatusCode.INVALID_ARGUMENT,
+            (
+                'invalid agent ID: "spiffe://example.org" is not an agent in trust domain '
+                '"example.org"; path is empty'
+            ),
+        ),
     ):
         named = request(id=types_pb2.SPIFFEID(trust_domain="example.org", path=path))
         with pytest.raises(RpcError) as refused:
@@ -400,6 +409,8 @@ async def test_a_walk_over_the_agents_ends_with_an_empty_page(lab: ApiLab) -> No
         if not token_:
             break
     assert sizes == [2, 1, 0]
+    everything = await stub.ListAgents(agent_pb2.ListAgentsRequest(page_token="abc"))
+    assert len(everything.agents) == 3
     everything = await stub.ListAgents(agent_pb2.ListAgentsRequest(page_size=-1))
     assert len(everything.agents) == 3
     assert everything.next_page_token == ""
@@ -481,11 +492,29 @@ async def test_an_agents_version_is_kept(lab: ApiLab) -> None:
         await stub.PostStatus(agent_pb2.PostStatusRequest(agent_version="x" * 256))
 
 
+async def test_an_agents_version_shows_at_once_and_outlives_a_status_without_one(
+    lab: ApiLab,
+) -> None:
+    agent = await lab.attest()
+    for version in ("1.15.3", ""):
+        await AgentStub(agent.channel).PostStatus(
+            agent_pb2.PostStatusRequest(agent_version=version)
+        )
+        request = agent_pb2.GetAgentRequest(id=encode_spiffe_id(agent.id))
+        assert (await AgentStub(lab.local).GetAgent(request)).agent_version == "1.15.3"
+
+
+async def test_a_count_that_is_refused_does_not_speak_of_a_list(lab: ApiLab) -> None:
+    empty = agent_pb2.CountAgentsRequest.Filter(by_selector_match=types_pb2.SelectorMatch())
+    with pytest.raises(RpcError, match="failed to count agents: cannot list by empty selectors"):
+        await AgentStub(lab.local).CountAgents(agent_pb2.CountAgentsRequest(filter=empty))
+
+
 # -- limits and logs -----------------------------------------------------------------------
 
 
 async def test_attestations_and_signatures_over_the_rate_wait(tmp_path: Path) -> None:
-    async with open_lab(tmp_path, limits=RateLimitSettings()) as lab:
+    async with open_lab(tmp_path, limits=RateLimitSettings(attestations_per_second=1)) as lab:
         agent = await lab.attest()
         second = asyncio.ensure_future(lab.attest())
         await settled_io()
@@ -581,3 +610,17 @@ async def test_no_token_that_is_still_good_reaches_the_log(
     told = [(record.getMessage(), getattr(record, "data", {})) for record in caplog.records]
     assert {"join token created", "entry created", "call finished"} <= {what for what, _ in told}
     assert made.value not in str(told)
+
+
+async def test_who_is_refused_for_the_rate_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async with open_lab(tmp_path, limits=RateLimitSettings(attestations_per_second=1)) as lab:
+        await lab.attest()
+        stub: Any = AgentStub(lab.anonymous)
+        call = stub.AttestAgent(iter([agent_pb2.AttestAgentRequest()]), timeout=0.5)
+        with pytest.raises(RpcError, match="attest agent rate limiting") as refused:
+            await call.read()
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        (detail,) = refused.value.status_details()
+        info = RetryInfo()
+        assert detail.Unpack(info)
+        assert info.retry_delay.ToTimedelta().total_seconds() == pytest.approx(1.0)

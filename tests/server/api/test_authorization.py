@@ -1,23 +1,22 @@
 """The table of who may call what."""
 
-from finial.api.grpc import health_pb2
-from finial.api.spire.server import (
-    agent_pb2,
-    bundle_pb2,
-    debug_pb2,
-    entry_pb2,
-    logger_pb2,
-    svid_pb2,
-)
-from finial.server.api.authorization import TABLE, CallerKind, allowed_kinds, render_markdown
+import importlib
+import pkgutil
 
-PROTOS = (agent_pb2, bundle_pb2, debug_pb2, entry_pb2, health_pb2, logger_pb2, svid_pb2)
+from finial.api.grpc import health_pb2
+from finial.api.spire import server as server_api
+from finial.server.api.authorization import TABLE, CallerKind, allowed_kinds, render_markdown
+from tests.server.api import authorization_doc
 
 
 def methods_on_the_wire() -> set[str]:
+    """Of every service whose stubs the server's API has."""
+    folder = server_api.__path__
+    names = [each.name for each in pkgutil.iter_modules(folder) if each.name.endswith("_pb2")]
+    protos = [importlib.import_module(f"{server_api.__name__}.{name}") for name in names]
     return {
         f"/{service.full_name}/{method.name}"
-        for proto in PROTOS
+        for proto in (health_pb2, *protos)
         for service in proto.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
@@ -65,3 +64,8 @@ def test_the_documentation_has_a_row_for_each_method() -> None:
     assert len(lines) == len(TABLE) + 2
     row = next(line for line in lines if "Agent/BanAgent`" in line)
     assert row.endswith("|  | yes | yes |  |  |")
+
+
+def test_the_documentation_is_what_the_table_says() -> None:
+    hint = "run python -m tests.server.api.authorization_doc"
+    assert authorization_doc.FILE.read_text() == authorization_doc.document(), hint

@@ -378,3 +378,11 @@ async def test_a_walk_ends_with_an_empty_page(lab: ApiLab) -> None:
     with pytest.raises(RpcError, match="could not parse token") as refused:
         await stub.ListEntries(entry_pb2.ListEntriesRequest(page_size=2, page_token="abc"))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(("size", "token"), [(0, "1"), (-1, "1"), (0, "abc")])
+async def test_without_pages_a_token_means_nothing(lab: ApiLab, size: int, token: str) -> None:
+    await create(lab, *(message(f"/{number}") for number in range(3)))
+    request = entry_pb2.ListEntriesRequest(page_size=size, page_token=token)
+    page = await EntryStub(lab.local).ListEntries(request)
+    assert (len(page.entries), page.next_page_token) == (3, "")

@@ -19,6 +19,7 @@ from tests.fakes.call import FakeCall
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
+    from finial.server.api.settled import Settled
     from tests.fakes.server_api import ApiLab
 
 ENTRY = "spire.api.server.entry.v1.Entry"
@@ -31,6 +32,7 @@ class Handlers:
         self.registered: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         self.promoted: list[Any] = []
         self.refusal: Exception | None = None
+        self.agreed: Settled | None = None
 
     def add_registered_method_handlers(
         self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
@@ -44,15 +46,15 @@ class Handlers:
 
     def unary(self, method: str, behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         handler: Any = grpc.unary_unary_rpc_method_handler(behaviour)
-        guarded = GuardedServer(self, self.promote)
+        guarded = GuardedServer(self, self.promote, self.agreed)
         guarded.add_registered_method_handlers(ENTRY, {method: handler})
         found: Any = self.registered[f"{ENTRY}/{method}"].unary_unary
         return found  # type: ignore[no-any-return]
 
 
-def call(promotes: str = "") -> FakeCall:
+def call(promotes: str = "", *, doubted: bool = False) -> FakeCall:
     info = CallInfo("1", "/x", "somebody")
-    return FakeCall(identity=Identity(info, CallerKind.AGENT, None, promotes))
+    return FakeCall(identity=Identity(info, CallerKind.AGENT, None, promotes, doubted=doubted))
 
 
 def at_once(request: Any, context: Any) -> str:  # noqa: ARG001
@@ -85,6 +87,35 @@ async def test_a_handler_does_not_run_when_the_promotion_is_refused() -> None:
     with pytest.raises(StatusError):
         await handlers.unary("GetAuthorizedEntries", behaviour)("x", call(promotes="7"))
     assert ran == []
+
+
+@pytest.mark.parametrize("behaviour", [at_once, later])
+async def test_a_call_in_doubt_is_decided_on_before_the_handler_runs(behaviour: Any) -> None:
+    handlers, doubted = Handlers(), call(doubted=True)
+    assert await handlers.unary("GetAuthorizedEntries", behaviour)("x", doubted) == "answer to x"
+    assert handlers.promoted == [doubted]
+
+
+async def test_a_handler_does_not_run_when_a_call_in_doubt_is_refused() -> None:
+    handlers, ran = Handlers(), []
+    handlers.refusal = StatusError(grpc.StatusCode.PERMISSION_DENIED)
+    with pytest.raises(StatusError):
+        await handlers.unary("GetAuthorizedEntries", lambda *call: ran.append(call))(
+            "x", call(doubted=True)
+        )
+    assert ran == []
+
+
+async def test_single_entries_are_answered_once_the_index_agrees_with_other_servers() -> None:
+    handlers, agreed = Handlers(), []
+
+    async def agree() -> None:
+        agreed.append(True)
+
+    handlers.agreed = agree
+    assert await handlers.unary("GetEntry", at_once)("x", call()) == "answer to x"
+    assert agreed == [True]
+    assert handlers.unary("GetAuthorizedEntries", at_once)("x", call()) == "answer to x"
 
 
 async def test_operators_methods_promote_nobody() -> None:

@@ -18,15 +18,6 @@ def test_who_finds_too_few_tokens_waits_until_they_have_come_in() -> None:
     assert bucket.wait_for(1, 0.5) == 0.0
 
 
-def test_callers_queue_behind_tokens_taken_in_advance() -> None:
-    bucket = TokenBucket.full(rate=1, burst=1, now=0.0)
-    waits = []
-    for _ in range(4):
-        waits.append(bucket.wait_for(1, 0.0))
-        bucket.take(1, 0.0)
-    assert waits == [0.0, 1.0, 2.0, 3.0]
-
-
 def test_a_bucket_never_holds_more_than_its_burst() -> None:
     bucket = TokenBucket.full(rate=10, burst=10, now=0.0)
     bucket.take(10, 0.0)

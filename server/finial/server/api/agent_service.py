@@ -15,7 +15,7 @@ from finial.runtime.observe import Observer
 from finial.server.api.agent_codec import encode_agent
 from finial.server.api.attestation import Attestation
 from finial.server.api.convert import ConversionError, agent_id
-from finial.server.api.failure import invalid, listing_failure, not_found
+from finial.server.api.failure import invalid, listing_failure, not_found, page_token
 from finial.server.api.filters import agent_filter
 from finial.server.api.join_tokens import JoinTokens
 from finial.server.api.masks import hidden_fields
@@ -57,7 +57,7 @@ class AgentService(AgentServicer):
         except ConversionError as error:
             raise invalid(str(error)) from None
         except RegistryError as error:
-            raise listing_failure("agents", error) from None
+            raise listing_failure("agents", error, "count") from None
         return agent_pb2.CountAgentsResponse(count=count)
 
     async def ListAgents(
@@ -65,7 +65,7 @@ class AgentService(AgentServicer):
     ) -> agent_pb2.ListAgentsResponse:
         try:
             chosen = agent_filter(request.filter)
-            page = await self._store.list(chosen, request.page_size, request.page_token)
+            page = await self._store.list(chosen, request.page_size, page_token(request))
         except ConversionError as error:
             raise invalid(str(error)) from None
         except RegistryError as error:

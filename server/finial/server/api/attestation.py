@@ -103,7 +103,7 @@ class Attestation:
             raise invalid("missing CSR")
         if agent.can_reattest:
             raise _must_reattest()
-        await self._limits.admit(context, Limited.X509_SIGNING)
+        await self._limits.admit(context, Limited.X509_SIGNING, what="renew agent rate limiting")
         issued = await self._issue(agent.id, request.params.csr)
         try:
             await self._store.set_new_serial(
@@ -123,11 +123,12 @@ class Attestation:
         if len(request.agent_version) > _MAX_VERSION:
             raise invalid(f"agent version is too long (max {_MAX_VERSION} characters)")
         await self._limits.admit(context, Limited.STATUS)
-        if request.agent_version != agent.agent_version:
+        if request.agent_version not in {"", agent.agent_version}:
             try:
                 await self._store.set_version(agent.id, request.agent_version)
             except NotFound:
                 raise _denied(context) from None
+            await self._settled()
         return agent_pb2.PostStatusResponse()
 
     def _attestor(self, kind: str) -> NodeAttestorServer:

@@ -50,12 +50,10 @@ def decode_bundle(message: types_pb2.Bundle, trust_domain: TrustDomain) -> Bundl
     """The bundle in `message`, whose name has been read as `trust_domain`.
 
     Raises:
-        ConversionError: an authority, the refresh hint or the sequence number is not valid.
+        ConversionError: an authority or the refresh hint is not valid.
     """
     if message.refresh_hint < 0:
         raise ConversionError("refresh hint is negative")
-    if message.sequence_number > _MAX_INT64:
-        raise ConversionError("sequence number is larger than any store keeps")
     return Bundle(
         trust_domain,
         decode_x509_authorities(message.x509_authorities),

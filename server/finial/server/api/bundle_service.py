@@ -12,24 +12,25 @@ from finial.api.spire import types_pb2
 from finial.api.spire.server import bundle_pb2
 from finial.api.spire.server.bundle_pb2_grpc import BundleServicer
 from finial.runtime.observe import Observer
+from finial.runtime.rpc import StatusError
 from finial.server.api.answers import Answers
 from finial.server.api.bundle_codec import (
-    decode_bundle,
     decode_jwt_authorities,
     decode_wit_authorities,
     decode_x509_authorities,
     encode_bundle,
 )
-from finial.server.api.convert import OK, ConversionError, status, trust_domain
+from finial.server.api.convert import ConversionError, trust_domain
 from finial.server.api.failure import invalid, not_found
+from finial.server.api.federated_batches import FederatedBatches
 from finial.server.api.masks import hidden_fields
+from finial.server.api.ratelimit import Limited, RateLimits
 from finial.server.api.settled import Settled
 from finial.server.datastore.bundles import BundleStore
-from finial.server.registry.errors import KeyIdTaken
-from finial.spiffe.bundle import Bundle, BundleSource
+from finial.server.datastore.federated_bundles import FederatedBundles
+from finial.server.registry.errors import KeyIdTaken, NotFound
+from finial.spiffe.bundle import Bundle, BundleSource, JwtAuthority, WitAuthority
 from finial.spiffe.trust_domain import TrustDomain
-
-_INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
 class BundleService(BundleServicer):
@@ -41,15 +42,23 @@ class BundleService(BundleServicer):
         own: TrustDomain,
         bundles: BundleSource,
         store: BundleStore,
+        federated: FederatedBundles,
         settled: Settled,
+        limits: RateLimits,
         observer: Observer,
+        wit_enabled: bool = False,
     ) -> None:
         self._own = own
         self._bundles = bundles
         self._store = store
         self._settled = settled
         self._observer = observer
+        self._limits = limits
+        self._wit_enabled = wit_enabled
         self._answers = Answers()
+        self._batches = FederatedBatches(
+            own=own, store=store, federated=federated, settled=settled, observer=observer
+        )
 
     async def CountBundles(
         self, request: bundle_pb2.CountBundlesRequest, context: Any
@@ -75,14 +84,7 @@ class BundleService(BundleServicer):
     async def ListFederatedBundles(
         self, request: bundle_pb2.ListFederatedBundlesRequest, context: Any
     ) -> bundle_pb2.ListFederatedBundlesResponse:
-        stored = [b for b in await self._store.list() if b.trust_domain != self._own]
-        page = _page(stored, request.page_size, request.page_token)
-        hidden = hidden_fields(request, "output_mask")
-        more = request.page_size > 0 and bool(page)
-        return bundle_pb2.ListFederatedBundlesResponse(
-            bundles=[encode_bundle(bundle, hidden) for bundle in page],
-            next_page_token=page[-1].trust_domain.name if more else "",
-        )
+        return await self._batches.page(request)
 
     async def AppendBundle(
         self, request: bundle_pb2.AppendBundleRequest, context: Any
@@ -106,21 +108,68 @@ class BundleService(BundleServicer):
         self._observer.act("authorities appended", sequence_number=bundle.sequence)
         return encode_bundle(bundle, hidden_fields(request, "output_mask"))
 
+    async def PublishJWTAuthority(
+        self, request: bundle_pb2.PublishJWTAuthorityRequest, context: Any
+    ) -> bundle_pb2.PublishJWTAuthorityResponse:
+        await self._limits.admit(context, Limited.JWT_KEYS)
+        if not request.HasField("jwt_authority"):
+            raise invalid("missing JWT authority")
+        try:
+            (authority,) = decode_jwt_authorities([request.jwt_authority])
+        except ConversionError as error:
+            raise invalid(f"invalid JWT authority: {error}") from None
+        bundle = await self._publish("JWT", authority)
+        keys = encode_bundle(bundle, ()).jwt_authorities
+        return bundle_pb2.PublishJWTAuthorityResponse(jwt_authorities=keys)
+
+    async def PublishWITAuthority(
+        self, request: bundle_pb2.PublishWITAuthorityRequest, context: Any
+    ) -> bundle_pb2.PublishWITAuthorityResponse:
+        await self._limits.admit(context, Limited.WIT_KEYS)
+        if not self._wit_enabled:
+            raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "WIT functionality is disabled")
+        if not request.HasField("wit_authority"):
+            raise invalid("missing WIT authority")
+        try:
+            (authority,) = decode_wit_authorities([request.wit_authority])
+        except ConversionError as error:
+            raise invalid(f"invalid WIT authority: {error}") from None
+        bundle = await self._publish("WIT", authority)
+        keys = encode_bundle(bundle, ()).wit_authorities
+        return bundle_pb2.PublishWITAuthorityResponse(wit_authorities=keys)
+
+    async def BatchCreateFederatedBundle(
+        self, request: bundle_pb2.BatchCreateFederatedBundleRequest, context: Any
+    ) -> bundle_pb2.BatchCreateFederatedBundleResponse:
+        return await self._batches.create(request)
+
+    async def BatchUpdateFederatedBundle(
+        self, request: bundle_pb2.BatchUpdateFederatedBundleRequest, context: Any
+    ) -> bundle_pb2.BatchUpdateFederatedBundleResponse:
+        return await self._batches.update(request)
+
     async def BatchSetFederatedBundle(
         self, request: bundle_pb2.BatchSetFederatedBundleRequest, context: Any
     ) -> bundle_pb2.BatchSetFederatedBundleResponse:
-        hidden = hidden_fields(request, "output_mask")
-        response = bundle_pb2.BatchSetFederatedBundleResponse()
-        for message in request.bundle:
-            outcome = self._decode(message)
-            if isinstance(outcome, Bundle):
-                stored = await self._store.put(outcome)
-                self._observer.act("bundle set", trust_domain=stored.trust_domain.name)
-                response.results.add(status=OK, bundle=encode_bundle(stored, hidden))
-            else:
-                response.results.add(status=outcome)
+        return await self._batches.set(request)
+
+    async def BatchDeleteFederatedBundle(
+        self, request: bundle_pb2.BatchDeleteFederatedBundleRequest, context: Any
+    ) -> bundle_pb2.BatchDeleteFederatedBundleResponse:
+        return await self._batches.delete(request)
+
+    async def _publish(self, what: str, authority: JwtAuthority | WitAuthority) -> Bundle:
+        try:
+            bundle = await self._store.publish(self._own, authority)
+        except KeyIdTaken as error:
+            raise invalid(f"invalid {what} authority: {error}") from None
+        except NotFound:
+            raise StatusError(
+                grpc.StatusCode.INTERNAL, f"failed to publish {what} key: no bundle to put it in"
+            ) from None
         await self._settled()
-        return response
+        self._observer.act(f"{what} authority published", key_id=authority.key_id)
+        return bundle
 
     def _encoded(self, wanted: TrustDomain, hidden: Sequence[str]) -> bytes:
         bundle = self._bundles.bundle_for(wanted)
@@ -132,29 +181,3 @@ class BundleService(BundleServicer):
 
         (answer,) = self._answers.get((wanted, tuple(hidden)), bundle, encode)
         return answer
-
-    def _decode(self, message: types_pb2.Bundle) -> Bundle | types_pb2.Status:
-        try:
-            domain = trust_domain(message.trust_domain)
-        except ConversionError as error:
-            return status(_INVALID, str(error))
-        if domain == self._own:
-            return status(
-                _INVALID,
-                "setting a federated bundle for the server's own trust domain is not allowed",
-            )
-        try:
-            return decode_bundle(message, domain)
-        except ConversionError as error:
-            return status(_INVALID, f"failed to convert bundle: {error}")
-
-
-def _page(bundles: Sequence[Bundle], size: int, token: str) -> Sequence[Bundle]:
-    """One page; the token is the name of the last trust domain of the page before."""
-    start = 0
-    if token:
-        names = [bundle.trust_domain.name for bundle in bundles]
-        if token not in names:
-            raise invalid("failed to list bundles: could not parse token")
-        start = names.index(token) + 1
-    return bundles[start : start + size] if size > 0 else bundles[start:]

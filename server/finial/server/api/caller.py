@@ -2,9 +2,10 @@
 
 import grpc
 
-from finial.runtime.rpc import ServerContext, StatusError
+from finial.runtime.rpc import ServerContext, StatusError, TlsCaller
 from finial.server.api.gate import Identity
 from finial.server.registry.model import Agent
+from finial.spiffe.x509_svid import VerifiedX509Svid
 
 
 def agent_of(context: ServerContext) -> Agent:
@@ -23,11 +24,23 @@ def serial_of(context: ServerContext) -> str:
     return promotes or agent.serial_number
 
 
+def svid_of(context: ServerContext) -> VerifiedX509Svid:
+    """The SVID that the caller has proven; raises as `agent_of` when there is none."""
+    caller = context.caller
+    if isinstance(caller, TlsCaller) and caller.svid is not None:
+        return caller.svid
+    raise _denied(context)
+
+
 def _identity_of(context: ServerContext) -> tuple[Agent, str]:
     identity = context.identity
     if isinstance(identity, Identity) and identity.agent is not None:
         return identity.agent, identity.promotes
-    raise StatusError(
+    raise _denied(context)
+
+
+def _denied(context: ServerContext) -> StatusError:
+    return StatusError(
         grpc.StatusCode.PERMISSION_DENIED,
         f"authorization denied for method {context.method}",
     )

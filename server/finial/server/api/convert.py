@@ -80,6 +80,8 @@ def agent_id(message: types_pb2.SPIFFEID, own: TrustDomain) -> SpiffeId:
     """An ID that an agent of the trust domain `own` may have."""
     found = spiffe_id(message)
     _check_member(found, own)
+    if not found.path:
+        raise ConversionError(f'"{found}" is not an agent in trust domain "{own}"; path is empty')
     if not found.is_agent:
         raise ConversionError(
             f'"{found}" is not an agent in trust domain "{own}"; '

@@ -7,23 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
-from cryptography.x509.oid import NameOID
 
 from finial.api.spire.server import debug_pb2
 from finial.api.spire.server.debug_pb2_grpc import DebugServicer
 from finial.runtime.clock import Clock
 from finial.runtime.rpc import StatusError
+from finial.runtime.shown_chain import ShownCertificate, shown_chain
 from finial.server.api.convert import encode_spiffe_id
-from finial.spiffe import certificate
 from finial.spiffe.bundle import BundleSource
 from finial.spiffe.errors import SpiffeError
-from finial.spiffe.spiffe_id import SpiffeId
-from finial.spiffe.x509_svid import verify_chain
 
 _KEPT: Final = 5.0
 """Seconds for which an answer is given again."""
-
-_NAMES: Final = {NameOID.SERIAL_NUMBER: "SERIALNUMBER"}
 
 
 class DebugService(DebugServicer):
@@ -61,21 +56,18 @@ class DebugService(DebugServicer):
 
     def _certificates(self) -> list[debug_pb2.GetInfoResponse.Cert]:
         """The server's own chain and the root that it was verified up to."""
-        chain = self._server_chain()
         try:
-            verified = verify_chain(chain, self._bundles, self._clock.time())
+            shown = shown_chain(self._server_chain(), self._bundles, self._clock.time())
         except SpiffeError as error:
             raise StatusError(
                 grpc.StatusCode.INTERNAL, f"failed verification against bundle: {error}"
             ) from None
-        return [_certificate(der) for der in (*chain, verified.root_der)]
+        return [_certificate(each) for each in shown]
 
 
-def _certificate(der: bytes) -> debug_pb2.GetInfoResponse.Cert:
-    cert = certificate.load(der)
-    uris = certificate.uris_of(cert)
+def _certificate(shown: ShownCertificate) -> debug_pb2.GetInfoResponse.Cert:
     return debug_pb2.GetInfoResponse.Cert(
-        id=encode_spiffe_id(SpiffeId.parse(uris[0])) if len(uris) == 1 else None,
-        expires_at=certificate.validity_of(cert).not_after,
-        subject=cert.subject.rfc4514_string(_NAMES),
+        id=encode_spiffe_id(shown.id) if shown.id is not None else None,
+        expires_at=shown.expires_at,
+        subject=shown.subject,
     )

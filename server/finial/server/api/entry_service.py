@@ -21,10 +21,11 @@ from finial.server.api.entry_codec import (
 )
 from finial.server.api.entry_outcome import failure_status
 from finial.server.api.entry_sync import EntrySync
-from finial.server.api.failure import invalid, listing_failure, not_found
+from finial.server.api.failure import invalid, listing_failure, not_found, page_token
 from finial.server.api.filters import entry_filter
 from finial.server.api.masks import hidden_fields, named_fields
 from finial.server.api.settled import Settled
+from finial.server.api.short_lives import ShortLives
 from finial.server.datastore.entries import EntryStore
 from finial.server.registry.errors import InvalidEntry, RegistryError, SimilarEntryExists
 from finial.server.registry.index import EntryIndex
@@ -53,6 +54,7 @@ class EntryService(EntryServicer):
         settled: Settled,
         sync: EntrySync,
         observer: Observer,
+        short_lives: ShortLives,
     ) -> None:
         self._own = trust_domain
         self._store = store
@@ -60,6 +62,7 @@ class EntryService(EntryServicer):
         self._settled = settled
         self._sync = sync
         self._observer = observer
+        self._short_lives = short_lives
 
     async def CountEntries(
         self, request: entry_pb2.CountEntriesRequest, context: Any
@@ -69,7 +72,7 @@ class EntryService(EntryServicer):
         except ConversionError as error:
             raise invalid(str(error)) from None
         except RegistryError as error:
-            raise listing_failure("entries", error) from None
+            raise listing_failure("entries", error, "count") from None
         return entry_pb2.CountEntriesResponse(count=count)
 
     async def ListEntries(
@@ -77,7 +80,7 @@ class EntryService(EntryServicer):
     ) -> entry_pb2.ListEntriesResponse:
         try:
             wanted = entry_filter(request.filter, self._own)
-            page = await self._store.list(wanted, request.page_size, request.page_token)
+            page = await self._store.list(wanted, request.page_size, page_token(request))
         except ConversionError as error:
             raise invalid(str(error)) from None
         except RegistryError as error:
@@ -106,6 +109,7 @@ class EntryService(EntryServicer):
         response = entry_pb2.BatchCreateEntryResponse()
         for outcome in _woven(items, outcomes):
             self._record("created", outcome)
+            self._warn(outcome)
             result = response.results.add(status=_status("create", outcome))
             shown = outcome.existing if isinstance(outcome, SimilarEntryExists) else outcome
             if isinstance(shown, Entry):
@@ -126,6 +130,7 @@ class EntryService(EntryServicer):
         response = entry_pb2.BatchUpdateEntryResponse()
         for outcome in _woven(items, outcomes):
             self._record("updated", outcome)
+            self._warn(outcome)
             result = response.results.add(status=_status("update", outcome))
             if isinstance(outcome, Entry):
                 result.entry.CopyFrom(encode_entry(outcome, hidden))
@@ -171,6 +176,10 @@ class EntryService(EntryServicer):
             self._observer.act(
                 f"entry {what}", entry_id=outcome.id, spiffe_id=outcome.spiffe_id.uri
             )
+
+    def _warn(self, outcome: object) -> None:
+        if isinstance(outcome, Entry):
+            self._short_lives.warn(outcome)
 
 
 Outcome = Entry | RegistryError | types_pb2.Status

@@ -3,6 +3,8 @@
 An agent with many entries asks for revisions first and then only for those entries that it
 lacks. Agents ask every few seconds and the answer seldom changes: while the index hands out the
 very same sequence of entries, the encoded answer is the same, too, and is sent again as it is.
+What is encoded once is an entry, under the mask that agents ask with: messages that are laid end to
+end are one message with the repeated fields of all (protobuf's encoding, "Last One Wins").
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -24,6 +26,7 @@ PAGE: Final = 500
 
 _REVISION: Final = "revision_number"
 _Response = entry_pb2.SyncAuthorizedEntriesResponse
+_MORE: Final = _Response(more=True).SerializeToString()
 Requests = AsyncIterator[entry_pb2.SyncAuthorizedEntriesRequest]
 
 
@@ -37,6 +40,7 @@ class EntrySync:
         self._index = index
         self._check_again = check_again
         self._answers = Answers()
+        self._encoded = Answers()
 
     def all_entries(
         self, request: entry_pb2.GetAuthorizedEntriesRequest, context: ServerContext
@@ -73,8 +77,8 @@ class EntrySync:
         async for request in requests:
             self._check_again(context)
             chosen = self._index.view(agent.id, agent.selectors).pick(request.ids)
-            for response in _entry_pages(chosen, hidden):
-                await context.write(response)
+            for page in self._entry_pages(chosen, hidden):
+                await context.write(page)
 
     def _overview(
         self, agent: Agent, view: AuthorizedView, hidden: tuple[str, ...]
@@ -82,10 +86,25 @@ class EntrySync:
         """All entries if they fit one message, else the revisions of all."""
 
         def encode() -> list[bytes]:
-            pages = _entry_pages(view.entries, hidden) if len(view) <= PAGE else _revisions(view)
-            return [page.SerializeToString() for page in pages]
+            if len(view) <= PAGE:
+                return list(self._entry_pages(view.entries, hidden))
+            return list(_revision_pages(view))
 
         return self._answers.get((agent.id, "sync", hidden), view, encode)
+
+    def _entry_pages(self, entries: Sequence[Entry], hidden: tuple[str, ...]) -> Iterator[bytes]:
+        for page, more in _pages(entries):
+            parts = [self._encode(entry, hidden) for entry in page]
+            yield b"".join([*parts, _MORE] if more else parts)
+
+    def _encode(self, entry: Entry, hidden: tuple[str, ...]) -> bytes:
+        """The entry as a message of its own, of those that a page is laid together from."""
+
+        def encode() -> list[bytes]:
+            return [_Response(entries=[encode_entry(entry, hidden)]).SerializeToString()]
+
+        (encoded,) = self._encoded.get((entry.id, hidden), entry, encode)
+        return encoded
 
 
 def _pages(items: Sequence[Any]) -> Iterator[tuple[Sequence[Any], bool]]:
@@ -94,12 +113,7 @@ def _pages(items: Sequence[Any]) -> Iterator[tuple[Sequence[Any], bool]]:
         yield items[start : start + PAGE], start + PAGE < len(items)
 
 
-def _entry_pages(entries: Sequence[Entry], hidden: Sequence[str]) -> Iterator[_Response]:
-    for page, more in _pages(entries):
-        yield _Response(entries=[encode_entry(entry, hidden) for entry in page], more=more)
-
-
-def _revisions(view: AuthorizedView) -> Iterator[_Response]:
+def _revision_pages(view: AuthorizedView) -> Iterator[bytes]:
     for page, more in _pages(view.entries):
         revisions = [
             entry_pb2.EntryRevision(
@@ -107,4 +121,4 @@ def _revisions(view: AuthorizedView) -> Iterator[_Response]:
             )
             for entry in page
         ]
-        yield _Response(entry_revisions=revisions, more=more)
+        yield _Response(entry_revisions=revisions, more=more).SerializeToString()

@@ -3,6 +3,11 @@
 Everything is answered from memory, on each call and not once a connection: a ban, an eviction, a
 lost admin entry, a root that left the bundle and the end of a certificate count from the next
 call on.
+
+Where several servers share a database, one may not know yet what another has just recorded. So an
+agent that by memory has no right is in doubt there: its call is decided on by `settle`, once
+memory agrees with the database, and no handler runs before. An agent that is told for nothing
+that it is not attested gives up its identity; with a join token it never gets another.
 """
 
 from collections.abc import Collection
@@ -27,6 +32,12 @@ _DETAILS: Final = {
     AgentVerdict.NOT_ACTIVE: PermissionDeniedDetails.AGENT_NOT_ACTIVE,
     AgentVerdict.BANNED: PermissionDeniedDetails.AGENT_BANNED,
 }
+_DOUBTFUL: Final = frozenset(
+    {AgentVerdict.NOT_ATTESTED, AgentVerdict.NOT_ACTIVE, AgentVerdict.BANNED}
+)
+"""What a newer record of the agent may put right. A certificate's end is not in the record."""
+_AGENT_PATHS: Final = "/spire/agent/"
+"""Agents' IDs begin so: nobody else is worth a look into the database."""
 _OWED: Final = frozenset({CallerKind.ADMIN, CallerKind.DOWNSTREAM, CallerKind.AGENT})
 """Kinds whose right is the registry's to give and to take, also while they call."""
 
@@ -55,6 +66,8 @@ class Identity(NamedTuple):
     """The serial number that this call, the first with it, makes the agent's only one."""
     why: str = ""
     """Why the call was refused, in more words than the caller is told."""
+    doubted: bool = False
+    """Whether it has no right by what is known yet: `Gate.settle` comes before the handler."""
 
 
 class _Verdict(NamedTuple):
@@ -65,10 +78,15 @@ class _Verdict(NamedTuple):
     why: str = ""
     superseded: bool = False
     """Whether it is refused for a serial number that is not, or no longer, the agent's."""
+    doubtful: bool = False
+    """Whether the database may hold what makes it another verdict."""
 
 
 class Gate:
-    """A `CallGate` over the in-memory indexes. Owned by the API's event loop."""
+    """A `CallGate` over the in-memory indexes. Owned by the API's event loop.
+
+    With `doubts`, other servers write to the database of this one.
+    """
 
     def __init__(
         self,
@@ -79,7 +97,9 @@ class Gate:
         agents: AgentRecords,
         bundles: BundleSource,
         admin_ids: frozenset[SpiffeId] = frozenset(),
+        doubts: bool = False,
     ) -> None:
+        self._doubts = doubts
         self._clock = clock
         self._observer = observer
         self._entries = entries
@@ -97,17 +117,23 @@ class Gate:
                 certificate hangs from a root that is not trusted any more.
         """
         verdict = self._judge(context)
-        info = CallInfo(
-            context.correlation_id,
-            context.method,
-            _name_of(context.caller),
-            verdict.kind.value,
-            _peer_of(context.caller),
-        )
-        context.identity = Identity(
-            info, verdict.kind, verdict.agent, verdict.promotes, verdict.why
-        )
-        self._observer.started(info)
+        identity = _identity(context, verdict)._replace(doubted=self._doubts and verdict.doubtful)
+        context.identity = identity
+        self._observer.started(identity.info)
+        if not identity.doubted:
+            self._let_in(context, verdict)
+
+    def settle(self, context: ServerContext) -> None:
+        """Decide on a call that was admitted in doubt, now that memory agrees with the database.
+
+        Raises:
+            StatusError: as `admit`.
+        """
+        verdict = self._judge(context)
+        context.identity = _identity(context, verdict)
+        self._let_in(context, verdict)
+
+    def _let_in(self, context: ServerContext, verdict: _Verdict) -> None:
         if verdict.refusal is not None:
             raise verdict.refusal
         if verdict.kind in _OWED:
@@ -205,6 +231,7 @@ class Gate:
                 refusal=_denied(method, detail),
                 why=f"agent is {verdict.value}",
                 superseded=verdict is AgentVerdict.NOT_ACTIVE,
+                doubtful=verdict in _DOUBTFUL and svid.id.path.startswith(_AGENT_PATHS),
             )
         promotes = serial if verdict is AgentVerdict.PROMOTE else ""
         return _Verdict(CallerKind.AGENT, agent, promotes)
@@ -222,6 +249,17 @@ class Gate:
             known = (bundle, frozenset(a.der for a in bundle.x509_authorities))
             self._roots[domain.name] = known
         return svid.root_der in known[1]
+
+
+def _identity(context: ServerContext, verdict: _Verdict) -> Identity:
+    info = CallInfo(
+        context.correlation_id,
+        context.method,
+        _name_of(context.caller),
+        verdict.kind.value,
+        _peer_of(context.caller),
+    )
+    return Identity(info, verdict.kind, verdict.agent, verdict.promotes, verdict.why)
 
 
 def _id_of(context: ServerContext) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
@@ -20,13 +20,27 @@ from finial.runtime.logging import log
 from finial.runtime.rpc import ServerContext, StatusError
 from finial.server.api.authorization import CallerKind, allowed_kinds
 from finial.server.api.gate import Identity
-from finial.server.datastore.errors import StoreError
+from finial.server.datastore.errors import OutcomeUnknown, StoreError
+
+if TYPE_CHECKING:
+    from finial.server.api.settled import Settled
 
 logger = logging.getLogger(__name__)
 
 Behaviour = Callable[[Any, ServerContext], Any]
 Promote = Callable[[ServerContext], Awaitable[None]]
-"""Makes the serial number of a call its agent's only one; durable on return."""
+"""Decides on a call in doubt; makes its serial number its agent's only one, durable on return."""
+
+_ANSWERED_ANEW = frozenset(
+    {
+        "/spire.api.server.agent.v1.Agent/GetAgent",
+        "/spire.api.server.entry.v1.Entry/GetEntry",
+    }
+)
+"""Operators' methods that are answered from an index: what was written at another server is there.
+
+Lists come from the database. What agents are answered from memory may be a moment old.
+"""
 
 
 class HandlerRegistry(Protocol):
@@ -38,11 +52,18 @@ class HandlerRegistry(Protocol):
 
 
 class GuardedServer:
-    """Registers handlers with `server`, each with its guard around it."""
+    """Registers handlers with `server`, each with its guard around it.
 
-    def __init__(self, server: HandlerRegistry, promote: Promote) -> None:
+    `agreed` is there when other servers write to the database of this one: it returns once the
+    indexes show what they have committed.
+    """
+
+    def __init__(
+        self, server: HandlerRegistry, promote: Promote, agreed: Settled | None = None
+    ) -> None:
         self._server = server
         self._promote = promote
+        self._agreed = agreed
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
         """Nothing: the same methods come as registered ones, by name."""
@@ -60,6 +81,8 @@ class GuardedServer:
         behaviour: Any = handler.unary_unary or handler.stream_stream
         if behaviour is None:
             return handler  # unary to stream: only health's Watch, which is not implemented
+        if self._agreed is not None and method in _ANSWERED_ANEW:
+            behaviour = _agreeing(behaviour, self._agreed)
         promotes = CallerKind.AGENT in allowed_kinds(method)
         guarded = _guarded(behaviour, self._promote if promotes else None)
         make = (
@@ -80,7 +103,7 @@ def _guarded(behaviour: Behaviour, promote: Promote | None) -> Behaviour:
         return guarded
 
     def called(request: Any, context: ServerContext) -> Any:
-        if promote is not None and _promotes(context):
+        if promote is not None and _must_wait(context):
             return guarded(request, context)
         return behaviour(request, context)
 
@@ -90,7 +113,7 @@ def _guarded(behaviour: Behaviour, promote: Promote | None) -> Behaviour:
 def _waiting(behaviour: Behaviour, promote: Promote | None) -> Behaviour:
     async def called(request: Any, context: ServerContext) -> Any:
         try:
-            if promote is not None and _promotes(context):
+            if promote is not None and _must_wait(context):
                 await promote(context)
             outcome = behaviour(request, context)
             return await outcome if isawaitable(outcome) else outcome
@@ -100,12 +123,24 @@ def _waiting(behaviour: Behaviour, promote: Promote | None) -> Behaviour:
     return called
 
 
-def _promotes(context: ServerContext) -> bool:
+def _must_wait(context: ServerContext) -> bool:
     identity = context.identity
-    return isinstance(identity, Identity) and bool(identity.promotes)
+    return isinstance(identity, Identity) and (bool(identity.promotes) or identity.doubted)
+
+
+def _agreeing(behaviour: Behaviour, agreed: Settled) -> Behaviour:
+    async def called(request: Any, context: ServerContext) -> Any:
+        await agreed()
+        return behaviour(request, context)
+
+    return called
 
 
 def _unavailable(error: StoreError) -> StatusError:
     # The operator has to hear of it: the error says what is wrong and the way out.
     log(logger, logging.ERROR, "a call needed the datastore and it failed", error=str(error))
+    if isinstance(error, OutcomeUnknown):
+        # Not Unavailable: clients repeat what ends so by themselves.
+        text = "it is not known whether the change was made; look before making it again"
+        return StatusError(grpc.StatusCode.UNKNOWN, text)
     return StatusError(grpc.StatusCode.UNAVAILABLE, "the datastore cannot serve now; try again")

@@ -5,9 +5,12 @@
 
 from typing import Any
 
+import grpc
+
 from finial.api.grpc import health_pb2
 from finial.api.grpc.health_pb2_grpc import HealthServicer
 from finial.runtime.health import Health
+from finial.runtime.rpc import StatusError
 from finial.server.api.failure import invalid
 
 
@@ -24,3 +27,9 @@ class HealthService(HealthServicer):
             raise invalid("per-service health is not supported")
         response = health_pb2.HealthCheckResponse
         return response(status=response.SERVING if self._health.ready else response.NOT_SERVING)
+
+    def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:
+        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "method Watch not implemented")
+
+    def List(self, request: health_pb2.HealthListRequest, context: Any) -> Any:
+        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "method List not implemented")

@@ -9,6 +9,7 @@ from finial.api.spire import types_pb2
 from finial.runtime.rpc import StatusError
 from finial.server.api.convert import status
 from finial.server.issuance import (
+    DownstreamOrder,
     IssuedJwt,
     IssuedWit,
     IssuedX509,
@@ -45,6 +46,8 @@ class Issues(Protocol):
     async def issue_x509(self, orders: Sequence[X509Order]) -> list[IssuedX509 | IssueError]: ...
 
     async def issue_jwt(self, order: JwtOrder) -> IssuedJwt | IssueError: ...
+
+    async def issue_downstream(self, order: DownstreamOrder) -> IssuedX509 | IssueError: ...
 
     async def issue_wit(self, orders: Sequence[WitOrder]) -> list[IssuedWit | IssueError]: ...
 

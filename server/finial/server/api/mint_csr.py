@@ -59,7 +59,8 @@ def names_in(csr: bytes, own: TrustDomain) -> MintNames:
     except _MALFORMED as error:
         reason = str(error).partition("\n")[0][:200] or type(error).__name__
         raise ConversionError(f"malformed CSR: {reason}") from None
-    return MintNames(_the_id(uris, own), _checked(dns_names), common_name)
+    # As SPIRE's: the first DNS name is the common name, whatever the request says.
+    return MintNames(_the_id(uris, own), _checked(dns_names), "" if dns_names else common_name)
 
 
 def _alternative_names(

@@ -21,6 +21,7 @@ from finial.server.api.convert import (
     status,
     workload_id,
 )
+from finial.server.api.downstream_ca import DownstreamCas
 from finial.server.api.failure import invalid, not_found
 from finial.server.api.issuing import Issues, issue_failure, issue_status
 from finial.server.api.mint_csr import names_in
@@ -30,6 +31,7 @@ from finial.server.issuance import IssuedX509, IssueError, JwtOrder, X509Order
 from finial.server.registry.index import EntryIndex
 from finial.server.registry.model import Agent, Entry
 from finial.server.registry.view import AuthorizedView
+from finial.spiffe.bundle import BundleSource
 from finial.spiffe.trust_domain import TrustDomain
 
 _Results = svid_pb2.BatchNewX509SVIDResponse
@@ -52,8 +54,10 @@ class SvidService(SVIDServicer):
         trust_domain: TrustDomain,
         issuer: Issues,
         index: EntryIndex,
+        bundles: BundleSource,
         limits: RateLimits,
         check_again: Callable[[ServerContext], None],
+        downstream_enabled: bool = True,
         jwt_enabled: bool = True,
         wit_enabled: bool = False,
     ) -> None:
@@ -69,6 +73,15 @@ class SvidService(SVIDServicer):
             index=index,
             limits=limits,
             enabled=wit_enabled,
+        )
+        self._downstream = DownstreamCas(
+            trust_domain=trust_domain,
+            issuer=issuer,
+            index=index,
+            bundles=bundles,
+            limits=limits,
+            check_again=check_again,
+            enabled=downstream_enabled,
         )
 
     async def MintX509SVID(
@@ -173,6 +186,11 @@ class SvidService(SVIDServicer):
         return svid_pb2.NewJWTSVIDResponse(
             svid=encode_jwt_svid(entry.spiffe_id, issued, entry.hint)
         )
+
+    async def NewDownstreamX509CA(
+        self, request: svid_pb2.NewDownstreamX509CARequest, context: Any
+    ) -> svid_pb2.NewDownstreamX509CAResponse:
+        return await self._downstream.issue(request, context)
 
     def _check_jwt_enabled(self) -> None:
         if not self._jwt_enabled:

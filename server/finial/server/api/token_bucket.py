@@ -5,11 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class TokenBucket:
-    """`rate` tokens a second, at most `burst` kept.
-
-    A caller that finds too few tokens takes them in advance and waits until they have come in:
-    callers are served in the order in which they asked.
-    """
+    """`rate` tokens a second, at most `burst` kept."""
 
     rate: float
     burst: float
@@ -26,13 +22,9 @@ class TokenBucket:
         return max(0.0, (cost - self.tokens) / self.rate)
 
     def take(self, cost: float, now: float) -> None:
-        """Takes `cost` tokens, in advance if they aren't there yet."""
+        """Takes `cost` tokens, which the caller has waited for."""
         self._refill(now)
         self.tokens -= cost
-
-    def give_back(self, cost: float) -> None:
-        """Returns `cost` tokens that were taken for nothing."""
-        self.tokens = min(self.burst, self.tokens + cost)
 
     def is_full(self, now: float) -> bool:
         """Whether forgetting this bucket would change nothing."""

@@ -74,9 +74,9 @@ class WitSvids:
         self, params: Sequence[svid_pb2.NewWITSVIDParams], context: Any
     ) -> svid_pb2.BatchNewWITSVIDResponse:
         """Issue WIT-SVIDs for entries of the calling agent; each result has its own status."""
-        self._check_enabled()
         if not params:
             raise invalid("missing parameters")
+        self._check_enabled()
         agent = agent_of(context)
         await self._limits.admit(context, Limited.WIT_SIGNING, len(params))
         view = self._index.view(agent.id, agent.selectors)

@@ -19,17 +19,21 @@ from finial.runtime.config import (
 )
 from finial.runtime.config.document import overridden
 from finial.runtime.config.sections import read_file
-from finial.server.config.plugins import KINDS, DiskKeyManager, MemoryKeyManager, SqlDataStore
+from finial.server.config.cautions import warn_of_endpoint, warn_of_issuers
+from finial.server.config.datastore import PostgresDataStore, SqliteDataStore
+from finial.server.config.plugins import KINDS, DiskKeyManager, MemoryKeyManager
 from finial.server.config.settings import CaSubject, RateLimit, ServerSettings
+from finial.spiffe.trust_domain import TrustDomain
 
 __all__ = [
     "CaSubject",
     "DiskKeyManager",
     "MemoryKeyManager",
+    "PostgresDataStore",
     "RateLimit",
     "ServerConfig",
     "ServerSettings",
-    "SqlDataStore",
+    "SqliteDataStore",
     "load_server_config",
     "server_config",
 ]
@@ -40,7 +44,7 @@ class ServerConfig:
     """A server's file, complete and valid. `warnings` are for the log at start."""
 
     server: ServerSettings
-    datastore: SqlDataStore
+    datastore: SqliteDataStore | PostgresDataStore
     key_manager: DiskKeyManager | MemoryKeyManager
     node_attestors: Mapping[str, Mapping[str, object]]
     warnings: tuple[Problem, ...] = ()
@@ -64,15 +68,30 @@ def server_config(document: Document, overrides: Mapping[str, str] | None = None
     found = read_plugins(reader, plugins, KINDS, document.root.mark)
     reader.refuse()
     assert server is not None
+    _refuse_federation_with_itself(reader, document, server)
+    reader.refuse()
     _warn_of_short_authorities(reader, document, server)
     _warn_of_unused_wit_settings(reader, document, server)
+    warn_of_endpoint(reader, document, server)
+    warn_of_issuers(reader, document, server)
     return ServerConfig(
         server=server,
-        datastore=only(found["DataStore"], SqlDataStore),
+        datastore=only(found["DataStore"], SqliteDataStore, PostgresDataStore),
         key_manager=only(found["KeyManager"], DiskKeyManager, MemoryKeyManager),
         node_attestors={name: each.model_dump() for name, each in found["NodeAttestor"].items()},
         warnings=reader.told(),
     )
+
+
+def _refuse_federation_with_itself(
+    reader: Reader, document: Document, server: ServerSettings
+) -> None:
+    for name in server.federation.federates_with:
+        if TrustDomain.parse(name) == server.trust_domain:
+            path = ("server", "federation", "federates_with", name)
+            reader.problem(
+                document.mark(path), path, "is the server's own trust domain", "remove it"
+            )
 
 
 def _warn_of_short_authorities(reader: Reader, document: Document, server: ServerSettings) -> None:
@@ -86,7 +105,8 @@ def _warn_of_short_authorities(reader: Reader, document: Document, server: Serve
                 document.mark(path),
                 path,
                 f"{format_duration(ttl)} is too long for a ca_ttl of "
-                f"{format_duration(server.ca_ttl)}, and SVIDs will at times be shorter",
+                f"{format_duration(server.ca_ttl)}, and SVIDs will at times live "
+                f"{format_duration(most)} only",
                 f"set it to {format_duration(most)} or less, or raise ca_ttl",
             )
 

@@ -1,55 +1,10 @@
 """The server's plugins: which are served, with what settings."""
 
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
-
-from pydantic import BeforeValidator
-
 from finial.attestors.node import catalog
-from finial.runtime.config.errors import FieldError
 from finial.runtime.config.fields import FilePath
 from finial.runtime.config.plugins import PluginKind
-from finial.runtime.config.schema import Section, Unserved
-from finial.runtime.config.sections import OFF
-
-
-def _sqlite(value: Any) -> str:
-    if value != "sqlite3":
-        shown = f'"{value}"' if isinstance(value, str) else "this"
-        raise FieldError(f"{shown} is not served by Finial", 'use "sqlite3"')
-    return "sqlite3"
-
-
-def _sqlite_file(value: Any) -> Path:
-    if isinstance(value, Path):
-        return value
-    text = value if isinstance(value, str) else ""
-    path = text.removeprefix("file:")
-    if not path or path.startswith(":memory:") or "mode=memory" in path:
-        raise FieldError("must be the path of a file", "name one below the data_dir")
-    if "?" in path:
-        raise FieldError("must be a path without options", "remove the ? and what follows")
-    return Path(path)
-
-
-class SqlDataStore(Section):
-    """DataStore `sql`."""
-
-    unserved: ClassVar = {
-        "ro_connection_string": Unserved("remove it; there is one SQLite file", ("",)),
-        "root_ca_path": Unserved("remove it; SQLite has no connection to protect", ("",)),
-        "client_cert_path": Unserved("remove it; SQLite has no connection to protect", ("",)),
-        "client_key_path": Unserved("remove it; SQLite has no connection to protect", ("",)),
-        "disable_migration": Unserved("remove it; a newer program migrates at start", OFF),
-    }
-    no_effect: ClassVar = {
-        "max_open_conns": "SQLite is opened as its one writer needs it",
-        "max_idle_conns": "SQLite is opened as its one writer needs it",
-        "conn_max_lifetime": "SQLite is opened as its one writer needs it",
-    }
-
-    database_type: Annotated[str, BeforeValidator(_sqlite)]
-    connection_string: Annotated[Path, BeforeValidator(_sqlite_file)]
+from finial.runtime.config.schema import Section
+from finial.server.config.datastore import SqlDataStore
 
 
 class DiskKeyManager(Section):

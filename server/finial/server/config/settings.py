@@ -25,6 +25,8 @@ from finial.runtime.config.fields import (
 )
 from finial.runtime.config.schema import Section, Unserved
 from finial.runtime.config.sections import OFF, LoggedSection
+from finial.server.config.federation import Federation
+from finial.server.config.oidc import OidcDiscovery
 
 KEY_TYPES = ("rsa-2048", "rsa-4096", "ec-p256", "ec-p384")
 HOUR = 3600.0
@@ -60,10 +62,12 @@ class CaSubject(Section):
 
 
 class RateLimit(Section):
-    """Which calls are limited for each caller address."""
+    """Which calls are limited for each caller; the rates, calls a second, are ours to add."""
 
     attestation: Flag = True
     signing: Flag = True
+    attestations_per_second: Annotated[int, whole_number(1, 100_000)] = 50
+    signatures_per_second: Annotated[int, whole_number(1, 100_000)] = 500
 
 
 WIT_SVID = "wit-svid"
@@ -123,7 +127,6 @@ class ServerSettings(LoggedSection):
 
     unserved: ClassVar = {
         **LoggedSection.unserved,
-        "federation": Unserved("remove it, or keep federating servers on SPIRE", ({},)),
         "proxy_protocol_trusted_cidrs": Unserved(
             "let clients connect directly, or balance below TCP", ([],)
         ),
@@ -145,6 +148,8 @@ class ServerSettings(LoggedSection):
     audit_log_enabled: Flag = False
     ratelimit: RateLimit = RateLimit()
     experimental: ServerExperimental = ServerExperimental()
+    federation: Federation = Federation()
+    oidc_discovery: OidcDiscovery | None = None
     max_attested_node_info_staleness: Duration | None = None
 
     ca_ttl: PositiveDuration = 24 * HOUR
@@ -165,8 +170,9 @@ class ServerSettings(LoggedSection):
     signers: Annotated[int, whole_number(1, 64, "a number of processes")] = Field(
         default_factory=_cores
     )
-    connections_per_address: Annotated[int, whole_number(1, 1_000_000)] = 2_000
+    connections_per_address: Annotated[int, whole_number(1, 1_000_000)] = 10_000
     connections_per_uid: Annotated[int, whole_number(1, 1_000_000)] = 5_000
+    downstream_authorities: Flag = True
     socket_group: FilledText | None = None
     socket_mode: SocketMode = 0o600
 
