@@ -87,6 +87,28 @@ def test_what_is_left_out_has_spires_defaults() -> None:
     assert loaded.key_manager == MemoryKeyManager()
 
 
+def test_the_admin_socket_and_its_delegates_are_named() -> None:
+    lines = (
+        'admin_socket_path = "/run/admin/admin.sock"\n'
+        'authorized_delegates = ["spiffe://example.org/proxy", "spiffe://example.org/mesh"]'
+    )
+    loaded = config(f"{LEAST}\n {lines}")
+    assert loaded.agent.admin_socket_path == Path("/run/admin/admin.sock")
+    assert [each.path for each in loaded.agent.authorized_delegates] == ["/proxy", "/mesh"]
+    assert loaded.warnings == ()
+
+
+def test_an_empty_path_is_no_admin_socket() -> None:
+    assert config(f'{LEAST}\n admin_socket_path = ""').agent.admin_socket_path is None
+
+
+def test_without_apis_for_workloads_the_admin_socket_may_be_anywhere() -> None:
+    off = "disable_workload_api = true\n disable_sds_api = true"
+    path = "/tmp/spire-agent/public/admin.sock"
+    loaded = config(f'{LEAST}\n {off}\n admin_socket_path = "{path}"')
+    assert loaded.agent.admin_socket_path == Path(path)
+
+
 def test_wit_svids_are_off_until_they_are_named() -> None:
     assert not config(LEAST).agent.experimental.wit_enabled
     named = config(f'{LEAST}\n experimental {{ feature_flags = ["wit-svid"] }}')
@@ -159,7 +181,14 @@ def test_an_agent_may_bootstrap_insecurely_if_told_so() -> None:
         ),
         (f'{LEAST}\n trust_bundle_format = "der"', "must be pem or spiffe, not 'der'"),
         (f'{LEAST}\n rebootstrap_mode = "auto"', "rebootstrap_mode: is not served by Finial"),
-        (f'{LEAST}\n authorized_delegates = ["x"]', "authorized_delegates: is not served"),
+        (f'{LEAST}\n authorized_delegates = ["x"]', '"x" is no SPIFFE ID: '),
+        (
+            f'{LEAST}\n authorized_delegates = ["spiffe://other.org/x"]',
+            (
+                'error validating authorized delegate: SPIFFE ID "spiffe://other.org/x" is not a '
+                'member of trust domain "example.org"'
+            ),
+        ),
         (f'{LEAST}\n availability_target = "24h"', "availability_target: is not served"),
         (f"{LEAST}\n profiling_enabled = true", "profiling_enabled: is not served"),
         (f"{LEAST}\n experimental {{ require_pq_kem = true }}", "require_pq_kem: is not served"),
@@ -191,7 +220,6 @@ def test_a_broken_rule_is_told_beside_other_mistakes() -> None:
         ('sds { default_svid_name = "x" }', "agent.sds"),
         ("disable_sds_api = true", "agent.disable_sds_api"),
         ('log_selectors = ["unix"]', "agent.log_selectors"),
-        ('admin_socket_path = "/run/a/admin.sock"', "agent.admin_socket_path"),
         ('rebootstrap_delay = "5m"', "agent.rebootstrap_delay"),
         ("experimental { use_sync_authorized_entries = true }", "use_sync_authorized_entries"),
         ('experimental { jwt_svid_cache_hit_timeout = "9s" }', "jwt_svid_cache_hit_timeout"),

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from finial.agent.cache.tokens import TokenShelf
 from finial.agent.cache.workloads import Workloads
 from finial.agent.config import DiskKeyManager
+from finial.agent.endpoints.admin import AdminServices
+from finial.agent.endpoints.authorization import Socket
 from finial.agent.endpoints.callers import CallerAttestor
-from finial.agent.endpoints.gate import WorkloadGate
+from finial.agent.endpoints.early import EarlyCallers
+from finial.agent.endpoints.gate import AgentGate
 from finial.agent.endpoints.health import HealthService
 from finial.agent.endpoints.workload import WorkloadApi
 from finial.agent.keys import KeyType
@@ -41,6 +44,8 @@ from finial.runtime.tasks import TaskGroup
 from finial.spiffe.trust_domain import TrustDomain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from finial.agent.config import AgentConfig
     from finial.agent.storage import KeyStore
     from finial.attestors.node.interface import NodeAttestorAgent
@@ -50,6 +55,8 @@ logger = logging.getLogger(__name__)
 
 PUBLIC_FOLDER_MODE = 0o755
 PUBLIC_SOCKET_MODE = 0o777  # who may have what is decided by attestation, not by the file
+ADMIN_FOLDER_MODE = 0o750
+ADMIN_SOCKET_MODE = 0o770  # as SPIRE has it: for the agent's own user and group
 
 # Workloads keep their streams open for ever: waiting for them to end would only delay a restart.
 _DRAIN_GRACE = 0.5
@@ -76,11 +83,15 @@ async def _run(config: AgentConfig, clock: Clock) -> None:
         x509_limit=settings.x509_svid_cache_max_size,
         bundles_for_all=settings.allow_unauthenticated_verifiers,
         with_wits=settings.experimental.wit_enabled,
+        delegates=settings.authorized_delegates,
     )
     engine = _engine(config, workloads, readiness, clock)
+    observer = Observer(logger)
+    callers = _callers(config)
+    early = EarlyCallers(workloads, readiness, clock)
     server = Server(
         clock=clock,
-        gate=WorkloadGate(Observer(logger)),
+        gate=AgentGate(observer, Socket.PUBLIC),
         limits=Limits(drain_grace=_DRAIN_GRACE, connections_per_uid=settings.connections_per_uid),
         name="workload",
     )
@@ -88,9 +99,9 @@ async def _run(config: AgentConfig, clock: Clock) -> None:
     if not settings.disable_workload_api:
         api = WorkloadApi(
             workloads=workloads,
-            callers=_callers(config),
+            callers=callers,
+            early=early,
             tokens=engine.tokens,
-            readiness=readiness,
             clock=clock,
             allowed_foreign_claims=settings.allowed_foreign_jwt_claims,
         )
@@ -101,8 +112,26 @@ async def _run(config: AgentConfig, clock: Clock) -> None:
     log(logger, logging.INFO, "serving the Workload API", socket=str(settings.socket_path))
     async with TaskGroup() as behind:
         behind.start("sync", engine.run())
-        # Drains before what answers its calls is stopped.
-        await server.serve()
+        # Sockets drain before what answers their calls is stopped.
+        async with TaskGroup() as front:
+            if settings.admin_socket_path is not None:
+                services = AdminServices(workloads, callers, early, engine, readiness)
+                admin = await _admin_server(settings.admin_socket_path, services, observer, clock)
+                front.start("admin socket", admin.serve())
+            await server.serve()
+
+
+async def _admin_server(
+    path: Path, services: AdminServices, observer: Observer, clock: Clock
+) -> Server:
+    limits = Limits(drain_grace=_DRAIN_GRACE)
+    gate = AgentGate(observer, Socket.ADMIN)
+    server = Server(clock=clock, gate=gate, limits=limits, name="admin")
+    services.add_to(server, observer, clock)
+    durable.make_folder(path.parent, ADMIN_FOLDER_MODE)
+    await server.listen_unix(path, mode=ADMIN_SOCKET_MODE)
+    log(logger, logging.INFO, "serving the admin APIs", socket=str(path))
+    return server
 
 
 def _engine(

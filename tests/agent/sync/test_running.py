@@ -18,6 +18,7 @@ from finial.agent.errors import (
     BootstrapError,
     StorageError,
 )
+from finial.agent.sync.pace import AT_ONCE, EVERY
 from finial.api.spire import types_pb2 as types
 from finial.api.workload import workload_pb2 as pb
 from finial.runtime.clock import SystemClock
@@ -468,3 +469,62 @@ async def test_rsa_keys_are_made_beside_the_loop_that_serves_workloads(
         await running.fetch()
     assert makers
     assert threading.main_thread() not in makers
+
+
+async def test_svids_of_an_authority_that_vanished_untold_are_renewed_at_once(
+    tmp_path: Path, server: FakeServer
+) -> None:
+    # Tainted and revoked between two syncs: the agent has never heard of the first.
+    server.add_entry("a", "/a", MY_UID)
+    async with agent(tmp_path, server) as running:
+        stream = await watch(running)
+        first = await stream.read()
+        new = FakeCa(now=server.clock.time(), ttl=86400)
+        server.trust_also(new)
+        server.ca = new
+        server.roots[:] = [types.X509Certificate(asn1=new.der)]
+        while (message := await stream.read()).svids[0].x509_svid == first.svids[0].x509_svid:
+            pass
+        assert message.svids[0].bundle == new.der
+        await eventually(lambda: server.calls["RenewAgent"] == 1)
+
+
+async def test_svids_of_a_tainted_authority_are_renewed_in_lots(
+    tmp_path: Path, server: FakeServer
+) -> None:
+    for number in range(AT_ONCE + 20):
+        server.add_entry(f"e{number}", f"/e{number}", MY_UID)
+    async with agent(tmp_path, server) as running:
+        await running.fetch()
+        new = FakeCa(now=server.clock.time(), ttl=86400)
+        server.roots.append(types.X509Certificate(asn1=new.der))
+        server.trust_also(new)
+        server.ca = new
+        server.roots[0].tainted = True
+        total = sum(server.issued.values())
+        await eventually(lambda: sum(server.issued.values()) > total)
+        began = server.clock.monotonic()
+        assert sum(server.issued.values()) - total == AT_ONCE
+        await eventually(lambda: sum(server.issued.values()) == total + AT_ONCE + 20)
+        assert server.clock.monotonic() - began > EVERY / 2
+
+
+@pytest.mark.parametrize("fate", ["tainted", "gone"])
+async def test_a_cached_token_is_not_given_once_its_key_is_not_to_be_relied_on(
+    tmp_path: Path, server: FakeServer, fate: str
+) -> None:
+    server.add_entry("a", "/a", MY_UID)
+    async with agent(tmp_path, server) as running:
+        stub = await running.stub()
+        request = pb.JWTSVIDRequest(audience=["x"])
+        first = await stub.FetchJWTSVID(request, metadata=HEADER)
+        bundles = server.calls["GetBundle"]
+        await eventually(lambda: server.calls["GetBundle"] > bundles + 1)
+        assert await stub.FetchJWTSVID(request, metadata=HEADER) == first
+        if fate == "tainted":
+            server.tainted_jwt = True
+        else:
+            server.ca = FakeCa(now=server.clock.time(), key_id="jwt-key-2")
+        bundles = server.calls["GetBundle"]
+        await eventually(lambda: server.calls["GetBundle"] > bundles + 1)
+        assert await stub.FetchJWTSVID(request, metadata=HEADER) != first

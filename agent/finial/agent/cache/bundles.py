@@ -53,6 +53,10 @@ class Bundles:
     def get(self, trust_domain: TrustDomain) -> EncodedBundle | None:
         return self._encoded.get(trust_domain)
 
+    def all(self) -> Iterable[EncodedBundle]:
+        """Return all that are held."""
+        return self._encoded.values()
+
     def replace(self, bundles: Mapping[TrustDomain, Bundle]) -> set[TrustDomain]:
         """Hold exactly these bundles from now on; return the trust domains that differ."""
         changed = self._encoded.keys() - bundles.keys()
@@ -71,6 +75,11 @@ class Bundles:
         """Return the held bundles of these trust domains, own one excepted, sorted by name."""
         wanted = sorted(set(names) - {self._own}, key=lambda name: name.name)
         return [encoded for name in wanted if (encoded := self._encoded.get(name)) is not None]
+
+
+def key_ids(bundle: Bundle) -> frozenset[bytes]:
+    """Return the subject key identifiers of the bundle's X.509 authorities."""
+    return frozenset(certificate.subject_key_id(each.cert) for each in bundle.x509_authorities)
 
 
 def tainted_key_ids(bundle: Bundle) -> frozenset[bytes]:

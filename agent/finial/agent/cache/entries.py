@@ -27,11 +27,18 @@ class Entry:
     store_svid: bool = False
     prefetch_x509: bool = True
     include_jti: bool = False
+    admin: bool = False
+    downstream: bool = False
 
     @property
     def stamp(self) -> tuple[int, int]:
         """What tells one version of an entry from another; an id can be used a second time."""
         return (self.revision_number, self.created_at)
+
+    @property
+    def privileged(self) -> bool:
+        """Whether its SPIFFE ID has rights at the server: no delegate may have its documents."""
+        return self.admin or self.downstream
 
 
 def served_order(entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -22,10 +22,20 @@ class HeldSvid:
     rotate_at: float
     authority_key_id: bytes  # of the authority in the bundle that the chain ends at
     tainted: bool = False
+    revoked: bool = False  # the authority has left the bundle since
 
     def due(self, stamp: tuple[int, int], now: float) -> bool:
         """Whether it needs a successor now."""
-        return self.tainted or self.stamp != stamp or now >= self.rotate_at
+        return self.distrusted or self.due_by_itself(stamp, now)
+
+    def due_by_itself(self, stamp: tuple[int, int], now: float) -> bool:
+        """Whether it would need one if its authority were sound."""
+        return self.stamp != stamp or now >= self.rotate_at
+
+    @property
+    def distrusted(self) -> bool:
+        """Whether its authority is not to be relied on any more."""
+        return self.tainted or self.revoked
 
 
 class SvidShelf:
@@ -71,10 +81,14 @@ class SvidShelf:
         )
         return gone
 
-    def taint(self, key_ids: frozenset[bytes]) -> None:
-        """Mark the SVIDs that chain to one of these authorities, and only those."""
+    def distrust(self, tainted: frozenset[bytes], gone: frozenset[bytes]) -> None:
+        """Mark the SVIDs that chain to one of these authorities, by subject key identifier.
+
+        `tainted` are all that are so now, `gone` those that have left the bundle just now.
+        """
         for held in self._held.values():
-            held.tainted = held.authority_key_id in key_ids
+            held.tainted = held.authority_key_id in tainted
+            held.revoked = held.revoked or held.authority_key_id in gone
 
     def next_rotation(self) -> float | None:
         return min((held.rotate_at for held in self._held.values()), default=None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from finial.agent.cache.entries import served_order
 from finial.agent.cache.matching import SupersetIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from finial.agent.cache.entries import Entry
     from finial.agent.cache.views import View
@@ -52,16 +53,17 @@ class ViewTable:
         self._by_selector.discard(view.selectors, view)
         self.show(view, ())
 
-    def show(self, view: View, entries: tuple[Entry, ...]) -> None:
-        """Set the entries of a view."""
-        for entry in view.entries:
+    def show(self, view: View, matching: Sequence[Entry]) -> None:
+        """Set the entries that match a view, and with them those that it serves."""
+        for entry in view.matching:
             views = self._by_entry.get(entry.id)
             if views is not None:
                 views.discard(view)
                 if not views:
                     del self._by_entry[entry.id]
-        view.entries = entries
-        for entry in entries:
+        view.matching = tuple(sorted(matching, key=lambda entry: entry.id))
+        view.entries = served_order(matching)
+        for entry in matching:
             self._by_entry.setdefault(entry.id, set()).add(view)
 
     def entitled(self, selectors: frozenset[Selector]) -> list[View]:
@@ -69,7 +71,7 @@ class ViewTable:
         return self._by_selector.containing(selectors)
 
     def showing(self, entry_ids: Iterable[str]) -> set[View]:
-        """Return the views that show one of these entries."""
+        """Return the views that one of these entries matches."""
         found: set[View] = set()
         for entry_id in entry_ids:
             found |= self._by_entry.get(entry_id, set())

@@ -42,7 +42,20 @@ class WitTopic:
         return tuple(entry for entry in entries if entry.spiffe_id == self.spiffe_id)
 
 
-AnyTopic = Topic | WitTopic
+class DelegatedTopic(Enum):
+    """What a delegate can listen to; there is an outcome only while somebody listens.
+
+    Of RIGHT and the bundles on the delegate's own view, of X509_SVIDS on the view of whom it
+    acts for.
+    """
+
+    RIGHT = auto()  # whether the callers of this view are delegates
+    X509_SVIDS = auto()
+    X509_BUNDLES = auto()
+    JWT_BUNDLES = auto()
+
+
+AnyTopic = Topic | WitTopic | DelegatedTopic
 
 
 class State(Enum):
@@ -53,6 +66,7 @@ class State(Enum):
     NO_IDENTITY = auto()  # not entitled
     UNAVAILABLE = auto()  # entitled, but the server could not be had and nothing valid is left
     UNSUPPORTED = auto()  # the server does not issue this kind at all
+    NO_DELEGATE = auto()  # entitled to something, but not to act for others
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -71,6 +85,7 @@ NO_IDENTITY = Outcome(State.NO_IDENTITY)
 WAITING = Outcome(State.WAITING, complete=False)
 UNAVAILABLE = Outcome(State.UNAVAILABLE)
 UNSUPPORTED = Outcome(State.UNSUPPORTED)
+NO_DELEGATE = Outcome(State.NO_DELEGATE)
 
 
 class Listener(Protocol):
@@ -84,12 +99,17 @@ class Listener(Protocol):
 
 
 class View:
-    """The view of one selector set; owned by Workloads, which fills `entries` and `outcomes`."""
+    """The view of one selector set; owned by Workloads, which fills it.
 
-    __slots__ = ("__weakref__", "entries", "listeners", "outcomes", "selectors")
+    `matching` are all entries whose selectors are among these, by entry id; `entries` are those
+    of them that a workload is served.
+    """
+
+    __slots__ = ("__weakref__", "entries", "listeners", "matching", "outcomes", "selectors")
 
     def __init__(self, selectors: frozenset[Selector]) -> None:
         self.selectors = selectors
+        self.matching: tuple[Entry, ...] = ()
         self.entries: tuple[Entry, ...] = ()
         self.outcomes: dict[AnyTopic, Outcome] = {Topic.WIT_BUNDLES: UNSUPPORTED}
         self.listeners: dict[AnyTopic, set[Listener]] = {topic: set() for topic in Topic}
@@ -103,6 +123,11 @@ class View:
     def wit_topics(self) -> list[WitTopic]:
         """What is listened to of the WIT-SVIDs."""
         return [topic for topic in self.listeners if isinstance(topic, WitTopic)]
+
+    @property
+    def delegated_topics(self) -> list[DelegatedTopic]:
+        """What delegates listen to here."""
+        return [topic for topic in self.listeners if topic.__class__ is DelegatedTopic]
 
     def publish(self, topic: AnyTopic, outcome: Outcome) -> None:
         """Set the outcome of a topic and, if it differs, tell who listens."""

@@ -25,11 +25,21 @@ class HeldWit:
     stamp: tuple[int, int]  # the version of the entry it was issued for
     rotate_at: float
     tainted: bool = False
+    revoked: bool = False  # the key has left the bundle since
     unused_since: float | None = None  # None: asked for, as far as is known
 
     def due(self, stamp: tuple[int, int], now: float) -> bool:
         """Whether it needs a successor now."""
-        return self.tainted or self.stamp != stamp or now >= self.rotate_at
+        return self.distrusted or self.due_by_itself(stamp, now)
+
+    def due_by_itself(self, stamp: tuple[int, int], now: float) -> bool:
+        """Whether it would need one if the key that signed it were sound."""
+        return self.stamp != stamp or now >= self.rotate_at
+
+    @property
+    def distrusted(self) -> bool:
+        """Whether the key that signed it is not to be relied on any more."""
+        return self.tainted or self.revoked
 
 
 class WitShelf:
@@ -80,10 +90,14 @@ class WitShelf:
         )
         return gone
 
-    def taint(self, key_ids: frozenset[str]) -> None:
-        """Mark the SVIDs signed by one of these keys, and only those."""
+    def distrust(self, tainted: frozenset[str], gone: frozenset[str]) -> None:
+        """Mark the SVIDs signed by one of these keys.
+
+        `tainted` are all that are so now, `gone` those that have left the bundle just now.
+        """
         for held in self._held.values():
-            held.tainted = held.svid.key_id in key_ids
+            held.tainted = held.svid.key_id in tainted
+            held.revoked = held.revoked or held.svid.key_id in gone
 
     def next_work(self) -> float | None:
         """Return when the next is to be renewed, or let go."""

@@ -81,6 +81,11 @@ class Wits:
         held = self._shelf.get(entry.id)
         return held is None or held.due(entry.stamp, now)
 
+    def can_wait(self, entry: Entry, now: float) -> bool:
+        """Whether an entry is due for nothing but the key that signed its SVID."""
+        held = self._shelf.get(entry.id)
+        return held is not None and not held.due_by_itself(entry.stamp, now)
+
     def next_work(self) -> float | None:
         """Return the Unix time at which `due` has something to do."""
         return self._shelf.next_work()
@@ -132,11 +137,12 @@ class Wits:
         """Take note of new bundles; all views are published afterwards, by the caller."""
         own = self._bundles.own
         keys = frozenset(key.key_id for key in own.bundle.wit_authorities) if own else frozenset()
+        gone = self._keys - keys
         if keys != self._keys:
             self._keys = keys
             self._refused = False
         if own is not None:
-            self._shelf.taint(tainted_wit_key_ids(own.bundle))
+            self._shelf.distrust(tainted_wit_key_ids(own.bundle), gone)
         if not self.supported:
             self._shelf.clear()
         self.on_work()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from finial.agent.cache import encoding
-from finial.agent.cache.bundles import Bundles, tainted_key_ids
-from finial.agent.cache.entries import Entry, served_order
+from finial.agent.cache.bundles import Bundles, key_ids, tainted_key_ids
+from finial.agent.cache.delegations import Delegations
 from finial.agent.cache.matching import SubsetIndex
 from finial.agent.cache.svids import HeldSvid, SvidShelf
 from finial.agent.cache.viewing import ViewTable
@@ -30,10 +30,12 @@ from finial.agent.cache.wits import Wits
 from finial.spiffe import certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from finial.agent.cache.entries import Entry
     from finial.attestors.selector import Selector
     from finial.spiffe.bundle import Bundle
+    from finial.spiffe.spiffe_id import SpiffeId
     from finial.spiffe.trust_domain import TrustDomain
     from finial.spiffe.x509_svid import X509Svid
 
@@ -47,7 +49,8 @@ class Workloads:
     `on_work` is called when a listener needs an SVID that nobody has fetched; it must only take
     note. `x509_limit` is soft: SVIDs that are listened to are held beyond it. With
     `bundles_for_all` a caller without an identity may have the own trust domain's bundles. `wits`
-    are the WIT-SVIDs, None when they are switched off.
+    are the WIT-SVIDs, None when they are switched off. `delegations` are what callers with one of
+    the IDs `delegates` may have on behalf of others.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Workloads:
         x509_limit: int = DEFAULT_X509_LIMIT,
         bundles_for_all: bool = False,
         with_wits: bool = False,
+        delegates: Collection[SpiffeId] = (),
         on_work: Callable[[], None] = lambda: None,
     ) -> None:
         self.trust_domain = trust_domain
@@ -68,12 +72,19 @@ class Workloads:
         self._x509_limit = x509_limit
         self._bundles_for_all = bundles_for_all
         self._svids = SvidShelf()
+        self._authorities: frozenset[bytes] = frozenset()  # of the own bundle, by key identifier
         self._failed: set[str] = set()  # entries whose latest order was not filled
+        self.delegations = Delegations(
+            self.bundles, self._svids, self._failed, delegates, on_work=self._wanted
+        )
         self._index: SubsetIndex[str] = SubsetIndex()
         self._views = ViewTable()
         self._by_tuple: dict[int, tuple[tuple[Selector, ...], View]] = {}
         self._parts: dict[str, bytes] = {}
         self._shared: WeakValueDictionary[tuple[str, ...], Outcome] = WeakValueDictionary()
+
+    def _wanted(self) -> None:
+        self.on_work()  # as it is by then
 
     # --- questions
 
@@ -126,14 +137,14 @@ class Workloads:
 
         Drops, on the way, the least recently used SVIDs beyond the limit that nobody listens to.
         """
-        listened = {
-            entry.id: entry
-            for view in self._views
-            if view.listeners[Topic.X509_SVID]
-            for entry in view.entries
-        }
+        listened = {entry.id: entry for view in self._views for entry in self._listened_to(view)}
         wanted = [*listened.values(), *self._prefetched(listened.keys())]
         return [entry for entry in wanted if self._is_due(entry, now)]
+
+    def _listened_to(self, view: View) -> Iterable[Entry]:
+        if view.listeners[Topic.X509_SVID]:
+            yield from view.entries
+        yield from self.delegations.listened_to(view)
 
     def _prefetched(self, listened: Iterable[str]) -> list[Entry]:
         pinned = set(listened)
@@ -160,6 +171,11 @@ class Workloads:
     def _is_due(self, entry: Entry, now: float) -> bool:
         held = self._svids.get(entry.id)
         return held is None or held.due(entry.stamp, now)
+
+    def can_wait(self, entry: Entry, now: float) -> bool:
+        """Whether an entry is due for nothing but the authority of its SVID."""
+        held = self._svids.get(entry.id)
+        return held is not None and not held.due_by_itself(entry.stamp, now)
 
     # --- listening
 
@@ -191,7 +207,7 @@ class Workloads:
                 continue
             touched.append(entry_id)
             concerned.update(self._unregister(old))
-            if new is None or new.spiffe_id != old.spiffe_id:
+            if new is None or new.spiffe_id != old.spiffe_id or new.store_svid:
                 self._svids.drop(entry_id)
         for entry_id, new in entries.items():
             old_entry = self.entries.get(entry_id)
@@ -205,6 +221,8 @@ class Workloads:
         self._forget(touched)
         if self.wits is not None and touched:
             self.wits.entries_replaced(self.entries, touched)
+        if touched:
+            self.delegations.entries_replaced(self.entries.values())
         for view in concerned:
             self._rematch(view)
         return len(touched)
@@ -222,17 +240,20 @@ class Workloads:
     def replace_bundles(self, bundles: Mapping[TrustDomain, Bundle]) -> bool:
         """Hold exactly these bundles from now on; return whether anything differs.
 
-        SVIDs that chain to an authority which is tainted now become due.
+        SVIDs that chain to an authority which is tainted now, or has gone, become due.
         """
         if not self.bundles.replace(bundles):
             return False
         own = self.bundles.own
         if own is not None:
-            self._svids.taint(tainted_key_ids(own.bundle))
+            authorities = key_ids(own.bundle)
+            self._svids.distrust(tainted_key_ids(own.bundle), self._authorities - authorities)
+            self._authorities = authorities
         self._parts.clear()
         self._shared.clear()
         if self.wits is not None:
             self.wits.bundles_replaced()
+        self.delegations.bundles_replaced()
         for view in self._views:
             self._publish(view)
         return True
@@ -293,10 +314,11 @@ class Workloads:
         self._forget(ids)
         for view in self._views.showing(ids):
             view.publish(Topic.X509_SVID, self._x509_outcome(view.entries))
+            self.delegations.publish(view)
 
     def _rematch(self, view: View) -> None:
         ids = self._index.within(view.selectors)
-        self._views.show(view, served_order([self.entries[entry_id] for entry_id in ids]))
+        self._views.show(view, [self.entries[entry_id] for entry_id in ids])
         self._publish(view)
 
     def _publish(self, view: View) -> None:
@@ -313,6 +335,7 @@ class Workloads:
             bundles_jwt = Outcome(State.READY, b"".join(one.jwt_part for one in shown))
         view.publish(Topic.X509_BUNDLES, bundles_x509)
         view.publish(Topic.JWT_BUNDLES, bundles_jwt)
+        self.delegations.publish(view)
         if self.wits is not None:
             view.publish(Topic.WIT_BUNDLES, self._wit_bundles(view))
             self.wits.publish(view)

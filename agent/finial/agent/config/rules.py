@@ -11,6 +11,9 @@ from typing import Any
 from finial.agent.config.settings import AgentSettings
 from finial.runtime.config.fields import TRUE
 from finial.runtime.config.sections import path_within
+from finial.spiffe.errors import SpiffeError
+from finial.spiffe.spiffe_id import SpiffeId
+from finial.spiffe.trust_domain import TrustDomain
 
 Complaint = tuple[str, str, str]  # key, message, way out
 
@@ -19,6 +22,10 @@ BUNDLES = ("trust_bundle_path", "trust_bundle_url", "trust_bundle_spiffe_workloa
 NO_BUNDLE = (
     "trust_bundle_path, trust_bundle_url, or trust_bundle_spiffe_workload_api must be configured "
     "unless insecure_bootstrap is set"
+)
+_FOREIGN_DELEGATE = (
+    'error validating authorized delegate: SPIFFE ID "{delegate}" is not a member of trust domain '
+    '"{own}"'
 )
 NEAR_SOCKETS = (
     "admin socket cannot be in the same directory or a subdirectory as that containing the "
@@ -32,11 +39,12 @@ def complaints(data: Mapping[str, Any]) -> Iterator[Complaint]:
     yield from _join_token(data)
     yield from _sockets(data)
     yield from _sds(data)
+    yield from _delegates(data)
 
 
 def _bootstrap(data: Mapping[str, Any]) -> Iterator[Complaint]:
     given = [key for key in BUNDLES if data.get(key)]
-    insecure = str(data.get("insecure_bootstrap", "")).lower() in TRUE
+    insecure = _is_true(data, "insecure_bootstrap")
     if not given and not insecure:
         yield (
             "trust_bundle_path",
@@ -71,7 +79,8 @@ def _sockets(data: Mapping[str, Any]) -> Iterator[Complaint]:
     public = data.get("socket_path") or str(AgentSettings.model_fields["socket_path"].default)
     if not isinstance(admin, str) or not isinstance(public, str):
         return
-    if admin and path_within(Path(admin), Path(public).parent):
+    served = not (_is_true(data, "disable_workload_api") and _is_true(data, "disable_sds_api"))
+    if admin and served and path_within(Path(admin), Path(public).parent):
         yield (
             "admin_socket_path",
             NEAR_SOCKETS,
@@ -90,3 +99,27 @@ def _sds(data: Mapping[str, Any]) -> Iterator[Complaint]:
             "default_bundle_name and default_all_bundles_name must differ",
             "rename one of them",
         )
+
+
+def _delegates(data: Mapping[str, Any]) -> Iterator[Complaint]:
+    """Every delegate is a member of the agent's trust domain, or it could never call."""
+    delegates = data.get("authorized_delegates")
+    try:
+        own = TrustDomain.parse(str(data.get("trust_domain", "")))
+    except SpiffeError:
+        return
+    for text in delegates if isinstance(delegates, list | tuple) else ():
+        try:
+            delegate = SpiffeId.parse(str(text))
+        except SpiffeError:
+            continue  # told with the key's type
+        if not delegate.member_of(own):
+            yield (
+                "authorized_delegates",
+                _FOREIGN_DELEGATE.format(delegate=delegate, own=own),
+                "name an identity of this agent's own trust domain",
+            )
+
+
+def _is_true(data: Mapping[str, Any], key: str) -> bool:
+    return str(data.get(key, "")).lower() in TRUE

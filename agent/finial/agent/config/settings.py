@@ -13,6 +13,7 @@ from finial.runtime.config.fields import (
     Port,
     PositiveDuration,
     SecretText,
+    SpiffeIdText,
     TrustDomainName,
     features,
     key_type,
@@ -33,6 +34,8 @@ def _cache_size(value: Any) -> int:
 
 
 CacheSize = Annotated[int, BeforeValidator(_cache_size)]
+# SPIRE takes an empty path for none.
+AdminSocketPath = Annotated[FilePath | None, BeforeValidator(lambda path: path or None)]
 
 
 class Sds(Section):
@@ -95,14 +98,12 @@ class AgentSettings(LoggedSection):
         "trust_bundle_spiffe_workload_api": Unserved(_BOOTSTRAP, ("",)),
         "trust_bundle_unix_socket": Unserved(_BOOTSTRAP, ("",)),
         "rebootstrap_mode": Unserved('set it to "never", or remove it', ("never", "")),
-        "authorized_delegates": Unserved("remove it; the delegated API is not served", ([],)),
         "availability_target": Unserved("remove it; SVIDs are renewed at half life", ("",)),
     }
     no_effect: ClassVar = {
         **LoggedSection.no_effect,
         "rebootstrap_delay": "the agent does not bootstrap again by itself",
         "log_selectors": "selectors are not logged",
-        "admin_socket_path": "the agent has no admin API",
         "sds": NO_SDS,
         "disable_sds_api": NO_SDS,
     }
@@ -115,7 +116,8 @@ class AgentSettings(LoggedSection):
     insecure_bootstrap: Flag = False
     data_dir: FilePath = Path()
     socket_path: FilePath = Path("/tmp/spire-agent/public/api.sock")  # noqa: S108 - SPIRE's
-    admin_socket_path: FilePath | None = None
+    admin_socket_path: AdminSocketPath = None
+    authorized_delegates: tuple[SpiffeIdText, ...] = ()
     join_token: SecretText | None = None
     join_token_file: FilePath | None = None
     workload_x509_svid_key_type: Annotated[

@@ -41,7 +41,7 @@ class CallerAttestor:
         the awaitable.
         """
         if not isinstance(caller, UnixCaller):
-            raise _failed()
+            raise attestation_failed()
         asked: list[WorkloadAttestor] = []
         found: list[Selectors | Awaitable[Selectors]] = []
         for attestor in self._attestors:
@@ -52,7 +52,7 @@ class CallerAttestor:
             else:
                 asked.append(attestor)
         if len(found) == 1 and isinstance(found[0], tuple):
-            _verify_alive(caller)
+            verify_alive(caller)
             return found[0]
         if all(isinstance(one, tuple) for one in found):
             return _union(caller, [one for one in found if isinstance(one, tuple)])
@@ -82,20 +82,21 @@ async def _value(one: Selectors | Awaitable[Selectors]) -> Selectors:
 
 def _union(caller: UnixCaller, found: Sequence[Selectors]) -> Selectors:
     if not found:
-        raise _failed()
-    _verify_alive(caller)
+        raise attestation_failed()
+    verify_alive(caller)
     return tuple(sorted({selector for selectors in found for selector in selectors}))
 
 
-def _verify_alive(caller: UnixCaller) -> None:
+def verify_alive(caller: UnixCaller) -> None:
+    """Raise StatusError (Unavailable) unless the very process that was pinned still runs."""
     if caller.pidfd is None:
         log(logger, logging.WARNING, "caller cannot be pinned: no pidfd", pid=caller.pid)
-        raise _failed()
+        raise attestation_failed()
     poll = select.poll()
     poll.register(caller.pidfd, select.POLLIN)
     if poll.poll(0):  # readable once the process has ended
         log(logger, logging.WARNING, "caller ended during attestation", pid=caller.pid)
-        raise _failed()
+        raise attestation_failed()
 
 
 def _note(attestor: WorkloadAttestor, caller: UnixCaller, error: Exception) -> None:
@@ -109,5 +110,6 @@ def _note(attestor: WorkloadAttestor, caller: UnixCaller, error: Exception) -> N
     )
 
 
-def _failed() -> StatusError:
+def attestation_failed() -> StatusError:
+    """The answer where nothing could be found out about a process."""
     return StatusError(grpc.StatusCode.UNAVAILABLE, "workload attestation failed")

@@ -1,4 +1,4 @@
-"""What every call on the agent's socket passes: the security header, and the observers.
+"""What every call on the agent's sockets passes: the table, the security header, the observers.
 
 The header keeps browsers and other unwitting clients, which cannot set it, from fetching keys
 (SPIFFE Workload Endpoint, section 4). Health and reflection don't need it.
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import grpc
 
+from finial.agent.endpoints.authorization import CallerKind, Socket, required_kind
 from finial.runtime.observe import CallInfo
 from finial.runtime.rpc import StatusError
 
@@ -21,24 +22,35 @@ GUARDED = "/SpiffeWorkloadAPI/"
 HEADER = "workload.spiffe.io"
 
 
-class WorkloadGate:
-    """Admits calls with exactly one `workload.spiffe.io: true`; tells the observer of each."""
+class AgentGate:
+    """Admits the calls that the table has for a socket; tells the observer of each."""
 
-    def __init__(self, observer: CallObserver) -> None:
+    def __init__(self, observer: CallObserver, socket: Socket) -> None:
         self._observer = observer
+        self._socket = socket
 
     def admit(self, context: ServerContext) -> None:
         """Let the call in. Raises StatusError."""
         method = context.method
-        call = CallInfo(context.correlation_id, method, context.caller, "workload")
+        kind = required_kind(self._socket, method)
+        call = CallInfo(context.correlation_id, method, context.caller, self._taken_for(kind))
         context.identity = call
         self._observer.started(call)
+        if kind is None:
+            raise StatusError(
+                grpc.StatusCode.PERMISSION_DENIED, f"authorization denied for method {method}"
+            )
         if method.startswith(GUARDED):
             values = [value for key, value in context.invocation_metadata() if key == HEADER]
             if values != ["true"]:
                 raise StatusError(
                     grpc.StatusCode.INVALID_ARGUMENT, "security header missing from request"
                 )
+
+    def _taken_for(self, kind: CallerKind | None) -> str:
+        if self._socket is Socket.PUBLIC:
+            return CallerKind.WORKLOAD.value
+        return CallerKind.DELEGATE.value if kind is CallerKind.DELEGATE else "local"
 
     def finished(
         self, context: ServerContext, code: grpc.StatusCode, message: str, seconds: float

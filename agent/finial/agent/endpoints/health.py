@@ -16,7 +16,7 @@ _Status = health_pb2.HealthCheckResponse
 
 
 class HealthService(health_pb2_grpc.HealthServicer):
-    """Answers Check for the process as a whole."""
+    """Answers Check for the process as a whole; List and Watch are not served, as in SPIRE."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
@@ -30,7 +30,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         return _Status(status=_Status.SERVING if ready else _Status.NOT_SERVING)
 
     def List(self, request: health_pb2.HealthListRequest, context: Any) -> Any:  # noqa: ARG002, N802
-        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "health List is not served")
+        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "method List not implemented")
 
     def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> Any:  # noqa: ARG002, N802
-        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "health Watch is not served")
+        raise StatusError(grpc.StatusCode.UNIMPLEMENTED, "method Watch not implemented")

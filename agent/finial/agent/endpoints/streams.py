@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from finial.agent.cache.views import State, Topic, WitTopic
+from finial.agent.cache.views import DelegatedTopic, State, Topic, WitTopic
 from finial.runtime.rpc import StatusError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _UNAVAILABLE: dict[AnyTopic, str] = {
     Topic.X509_BUNDLES: "no X.509 bundle could be fetched from the server",
     Topic.JWT_BUNDLES: "no JWT bundle could be fetched from the server",
     Topic.WIT_BUNDLES: "no WIT bundle could be fetched from the server",
+    DelegatedTopic.X509_SVIDS: "no X.509-SVID could be fetched from the server",
 }
 _NO_WIT = "no WIT-SVID could be fetched from the server"
 

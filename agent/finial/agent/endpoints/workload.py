@@ -15,9 +15,7 @@ from finial.agent.cache.tokens import HeldToken
 from finial.agent.cache.views import Topic, WitTopic
 from finial.agent.endpoints import validation
 from finial.agent.endpoints.streams import FanOut, TopicStream, unsupported
-from finial.agent.sync.readiness import Phase
-from finial.agent.sync.tokens import TokenUnavailableError
-from finial.agent.sync.waiting import first_of
+from finial.agent.endpoints.tokens import all_tokens
 from finial.api.workload import workload_pb2 as pb
 from finial.api.workload import workload_pb2_grpc as pb_grpc
 from finial.runtime.rpc import StatusError
@@ -32,17 +30,14 @@ if TYPE_CHECKING:
     from finial.agent.cache.views import AnyTopic, View
     from finial.agent.cache.workloads import Workloads
     from finial.agent.endpoints.callers import CallerAttestor
+    from finial.agent.endpoints.early import EarlyCallers
     from finial.agent.endpoints.streams import TellsOf
-    from finial.agent.sync.readiness import Readiness
     from finial.agent.sync.tokens import TokenIssuer
     from finial.attestors.selector import Selector
     from finial.runtime.clock import Clock
     from finial.runtime.rpc import PushStream, ServerContext
 
     Selectors = tuple[Selector, ...]
-
-# How long a call made while the agent starts may wait for the first sync, seconds.
-START_PATIENCE = 2.0
 
 
 class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
@@ -53,16 +48,16 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
         *,
         workloads: Workloads,
         callers: CallerAttestor,
+        early: EarlyCallers,
         tokens: TokenIssuer,
-        readiness: Readiness,
         clock: Clock,
         allowed_foreign_claims: Collection[str] = (),
     ) -> None:
         self._trust_domain = workloads.trust_domain
         self._workloads = workloads
         self._callers = callers
+        self._early = early
         self._tokens = tokens
-        self._readiness = readiness
         self._clock = clock
         self._allowed_foreign_claims = frozenset(allowed_foreign_claims)
         self._fan_out = FanOut()
@@ -109,7 +104,7 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
         selectors: Selectors | Awaitable[Selectors],
         over: asyncio.Event,
     ) -> None:
-        self._open(stream, topic, await self._settle(selectors))
+        self._open(stream, topic, await self._early.settle(selectors))
         await over.wait()
 
     def _open(self, stream: PushStream, topic: AnyTopic, selectors: Selectors) -> None:
@@ -147,7 +142,7 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
         audience: Sequence[str],
         wanted: SpiffeId | None,
     ) -> pb.JWTSVIDResponse:
-        answer = self._fetch_tokens(await self._settle(selectors), audience, wanted)
+        answer = self._fetch_tokens(await self._early.settle(selectors), audience, wanted)
         return answer if isinstance(answer, pb.JWTSVIDResponse) else await answer
 
     def _fetch_tokens(
@@ -179,7 +174,7 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
     async def _validate_later(
         self, request: pb.ValidateJWTSVIDRequest, selectors: Selectors | Awaitable[Selectors]
     ) -> bytes:
-        return self._validate(request, self._workloads.view(await self._settle(selectors)))
+        return self._validate(request, self._workloads.view(await self._early.settle(selectors)))
 
     def _validate(self, request: pb.ValidateJWTSVIDRequest, view: View) -> bytes:
         source = validation.CallerBundles(self._workloads.bundles, self._trust_domain, view)
@@ -196,35 +191,11 @@ class WorkloadApi(pb_grpc.SpiffeWorkloadAPIServicer):
         except (JwtSvidError, OverflowError) as error:
             raise _invalid(str(error)) from None
 
-    # --- early callers
-
-    async def _settle(self, selectors: Selectors | Awaitable[Selectors]) -> Selectors:
-        """Wait for the caller's selectors and, for a moment, for the agent's first sync."""
-        attested = selectors if isinstance(selectors, tuple) else await selectors
-        if self._readiness.phase is Phase.STARTING:
-            await first_of(self._readiness.settled(), self._clock.sleep(START_PATIENCE))
-        if not self._workloads.synced:
-            raise StatusError(
-                grpc.StatusCode.UNAVAILABLE, "agent has not synchronised with its server yet"
-            )
-        return attested
-
 
 async def _await_tokens(
     entries: Sequence[Entry], tokens: Sequence[HeldToken | Awaitable[HeldToken]]
 ) -> pb.JWTSVIDResponse:
-    try:
-        if len(tokens) == 1:  # by far the most common, and not worth a task
-            ready = [await _token(tokens[0])]
-        else:
-            ready = await asyncio.gather(*(_token(token) for token in tokens))
-    except TokenUnavailableError as error:
-        raise StatusError(grpc.StatusCode.UNAVAILABLE, str(error)) from None
-    return _token_response(entries, ready)
-
-
-async def _token(token: HeldToken | Awaitable[HeldToken]) -> HeldToken:
-    return token if isinstance(token, HeldToken) else await token
+    return _token_response(entries, await all_tokens(tokens))
 
 
 def _token_response(entries: Sequence[Entry], tokens: Sequence[HeldToken]) -> pb.JWTSVIDResponse:

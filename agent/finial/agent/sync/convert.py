@@ -58,6 +58,8 @@ def to_entry(message: types.Entry) -> Entry:
         store_svid=message.store_svid,
         prefetch_x509=not attributes.disable_x509_svid_prefetch,
         include_jti=attributes.jwt_svid_include_jti,
+        admin=message.admin,
+        downstream=message.downstream,
     )
 
 

@@ -47,7 +47,9 @@ class SyncEngine:
         version: str = "",
     ) -> None:
         self._client = client
-        self._identity = identity
+        self.identity = identity
+        self.trust = trust
+        self.shelf = shelf
         self.expiry = ExpiryWatch(workloads, clock)
         self.svids = SvidIssuer(
             workloads=workloads,
@@ -89,9 +91,9 @@ class SyncEngine:
     async def run(self) -> None:
         """Run until cancelled. Raises AgentError when the agent cannot go on."""
         try:
-            await self._identity.establish()
+            await self.identity.establish()
             await run_tasks(
-                identity=self._identity.run(),
+                identity=self.identity.run(),
                 poller=self.poller.run(),
                 svids=self.svids.run(),
                 tokens=self.tokens.run(),

@@ -30,8 +30,8 @@ from finial.runtime.backoff import Backoff
 from finial.runtime.logging import log
 from finial.runtime.rpc import RpcError, TlsIdentity
 from finial.spiffe import certificate
-from finial.spiffe.errors import SpiffeError
-from finial.spiffe.x509_svid import X509Svid
+from finial.spiffe.errors import SpiffeError, X509SvidError
+from finial.spiffe.x509_svid import X509Svid, verify_chain
 
 if TYPE_CHECKING:
     import random
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from finial.agent.sync.trust import Trust
     from finial.attestors.node.interface import NodeAttestorAgent
     from finial.runtime.clock import Clock
+    from finial.spiffe.bundle import Bundle
     from finial.spiffe.spiffe_id import SpiffeId
     from finial.spiffe.trust_domain import TrustDomain
 
@@ -98,6 +99,7 @@ class AgentIdentity:
         self.reattestable = False
         self.generation = 0
         self._rotate_at = 0.0
+        self._good_by: Bundle | None = None  # the latest bundle that the SVID was verified with
         self._taken = Alarm()
 
     def expired(self) -> bool:
@@ -168,6 +170,19 @@ class AgentIdentity:
             return
         if certificate.authority_key_id(certificate.load(self.svid.chain[-1])) in key_ids:
             await self._rotate(self.generation)
+
+    async def rotate_if_cut_off(self, own: Bundle) -> None:
+        """Renew when the SVID's authority has left the bundle. Raises as `run`.
+
+        The server takes it for as long as the connection lasts, and not on the next.
+        """
+        if self.svid is None or self.expired() or own == self._good_by:
+            return
+        try:
+            verify_chain(self.svid.chain, own, self._clock.time())
+        except X509SvidError:
+            await self._rotate(self.generation)
+        self._good_by = own
 
     async def react(self, error: RpcError, generation: int) -> bool:
         """Do what a failed call demands; return whether to try again at once.

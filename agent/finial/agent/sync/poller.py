@@ -70,6 +70,7 @@ class Poller:
         self._changed = changed
         self._interval = interval
         self._version = version
+        self._jwt_keys: frozenset[str] = frozenset()  # of the own bundle
         self._reported_for = 0  # the identity's generation that the version was reported with
 
     async def run(self) -> None:
@@ -118,19 +119,22 @@ class Poller:
         self._take(entries, bundles, own)
         await self._report()
         await self._identity.rotate_if_tainted(tainted_key_ids(own))
+        await self._identity.rotate_if_cut_off(own)
 
     def _take(
         self, entries: dict[str, Entry], bundles: dict[TrustDomain, Bundle], own: Bundle
     ) -> None:
         changes = self._workloads.replace_bundles(bundles)
-        self._tokens.drop_signed_by(tainted_jwt_key_ids(own))
+        keys = frozenset(key.key_id for key in own.jwt_authorities)
+        self._tokens.drop_signed_by(tainted_jwt_key_ids(own) | (self._jwt_keys - keys))
+        self._jwt_keys = keys
         count = self._workloads.replace_entries(entries)
         if count:
             log(logger, logging.DEBUG, "entries changed", changed=count, entries=len(entries))
         if changes or count or not self._workloads.synced:
             self._workloads.synced = True
             self._changed()
-        self._readiness.synced()
+        self._readiness.synced(self._clock.time())
 
     async def _federated(self, entries: Iterable[Entry]) -> dict[TrustDomain, Bundle]:
         names = sorted({name for entry in entries for name in entry.federates_with})

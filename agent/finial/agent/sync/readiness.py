@@ -25,9 +25,12 @@ class Readiness:
         self._check = check
         self._settled = asyncio.Event()
         self.phase = Phase.STARTING
+        self.last_sync = 0.0
+        """When the latest sync succeeded, Unix seconds; 0 before the first."""
 
-    def synced(self) -> None:
-        """A sync has succeeded."""
+    def synced(self, now: float) -> None:
+        """A sync has succeeded just now, in Unix seconds."""
+        self.last_sync = now
         self.phase = Phase.READY
         self._check.ok()
         self._settled.set()

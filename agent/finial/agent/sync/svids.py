@@ -14,6 +14,7 @@ from finial.agent.sync.batches import (
     Batches,
     inline_or_thread,
 )
+from finial.agent.sync.pace import Pace
 from finial.agent.sync.server import MAX_BATCH, Unissued
 from finial.runtime.alarm import Alarm
 from finial.runtime.backoff import Backoff
@@ -72,13 +73,14 @@ class SvidIssuer:
             workloads=workloads,
             identity=identity,
         )
+        self._pace = Pace()
         self.alarm = Alarm()
 
     async def run(self) -> None:
         """Order what is due, wait for the next, for ever. Raises AgentError."""
         backoff = Backoff(self._clock, self._rng, base=RETRY_BASE, cap=RETRY_CAP)
         while True:
-            due = self._workloads.due(self._clock.time())
+            due = self._paced(self._workloads.due(self._clock.time()))
             if not due:
                 await self._wait_for_work()
             elif await self._batches.order(due):
@@ -86,9 +88,17 @@ class SvidIssuer:
             else:
                 await self.alarm.wait(self._clock.sleep(backoff.next_delay()))
 
+    def _paced(self, due: Sequence[Entry]) -> list[Entry]:
+        now = self._clock.time()
+        return self._pace.choose(
+            due, lambda entry: self._workloads.can_wait(entry, now), self._clock.monotonic()
+        )
+
     async def _wait_for_work(self) -> None:
         rotation_at = self._workloads.next_rotation()
-        if rotation_at is None:
+        if self._pace.held_back:
+            await self.alarm.wait(self._clock.sleep(self._pace.wait(self._clock.monotonic())))
+        elif rotation_at is None:
             await self.alarm.wait()
         else:
             await self.alarm.wait(self._clock.sleep_until(rotation_at))
@@ -108,8 +118,7 @@ class SvidIssuer:
                 self._batches.complain(entry, result.message)
             else:
                 pending.append((entry, result, key))
-        judged = await inline_or_thread(self._judge, pending, most=JUDGED_ON_THE_LOOP)
-        for entry, parsed in judged:
+        for entry, parsed in await self._judged(pending):
             if isinstance(parsed, X509Svid):
                 svids.append((entry, parsed))
             else:
@@ -120,6 +129,16 @@ class SvidIssuer:
         # By an authority that is tainted already: the next one would be, too, without a pause.
         doubtful = (self._workloads.held(entry.id) for entry, _ in svids)
         return not failed and not any(held is not None and held.tainted for held in doubtful)
+
+    async def _judged(
+        self, pending: Sequence[tuple[Entry, tuple[bytes, ...], bytes]]
+    ) -> list[tuple[Entry, X509Svid | str]]:
+        """Judge by the bundle as it is when that is done: it may change meanwhile."""
+        while True:
+            own = self._workloads.bundles.own
+            judged = await inline_or_thread(self._judge, pending, most=JUDGED_ON_THE_LOOP)
+            if self._workloads.bundles.own is own:
+                return judged
 
     def _judge(
         self, pending: Sequence[tuple[Entry, tuple[bytes, ...], bytes]]

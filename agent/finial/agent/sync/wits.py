@@ -17,6 +17,7 @@ from finial.agent.sync.batches import (
     Batches,
     inline_or_thread,
 )
+from finial.agent.sync.pace import Pace
 from finial.agent.sync.server import Unissued
 from finial.runtime.alarm import Alarm
 from finial.runtime.backoff import Backoff
@@ -100,6 +101,7 @@ class WitIssuer:
             workloads=workloads,
             identity=identity,
         )
+        self._pace = Pace()
         self.alarm = Alarm()
         wits.on_work = self.alarm.ring
 
@@ -107,7 +109,7 @@ class WitIssuer:
         """Order what is due, wait for the next, for ever. Raises AgentError."""
         backoff = Backoff(self._clock, self._rng, base=RETRY_BASE, cap=RETRY_CAP)
         while True:
-            due = self._wits.due(self._clock.time())
+            due = self._paced(self._wits.due(self._clock.time()))
             if not due:
                 await self._wait_for_work()
             elif await self._order(due):
@@ -116,9 +118,17 @@ class WitIssuer:
                 # Not to be cut short: each workload that comes back at once would do so.
                 await backoff.wait()
 
+    def _paced(self, due: Sequence[Entry]) -> list[Entry]:
+        now = self._clock.time()
+        return self._pace.choose(
+            due, lambda entry: self._wits.can_wait(entry, now), self._clock.monotonic()
+        )
+
     async def _wait_for_work(self) -> None:
         work_at = self._wits.next_work()
-        if work_at is None:
+        if self._pace.held_back:
+            await self.alarm.wait(self._clock.sleep(self._pace.wait(self._clock.monotonic())))
+        elif work_at is None:
             await self.alarm.wait()
         else:
             await self.alarm.wait(self._clock.sleep_until(work_at))
