@@ -29,9 +29,9 @@ from finial.server.api.svid_service import SvidService
 from finial.server.issuance import IssuedJwt, IssuedX509, IssueError, JwtOrder, X509Order
 from finial.server.registry.model import Entry, JoinToken
 from finial.spiffe.spiffe_id import SpiffeId
-from finial.spiffe.x509_svid import X509Svid
+from finial.spiffe.x509_svid import X509Svid, verify_chain
 from tests.fakes.ca import FakeCa, pkcs8
-from tests.fakes.call import FakeCall
+from tests.fakes.call import FakeCall, svid_caller
 from tests.fakes.issuer import FakeIssuer
 from tests.fakes.server_api import ADMIN_ID, OFF, ApiLab, Attested, attest_with, csr
 from tests.fakes.waiting import eventually
@@ -385,6 +385,7 @@ SIGNING: dict[str, Callable[[str], Any]] = {
         id=encode_spiffe_id(SpiffeId(WEB)),
         **WIT_KEY,  # type: ignore[arg-type]
     ),
+    "NewDownstreamX509CA": lambda _: svid_pb2.NewDownstreamX509CARequest(csr=csr()),
 }
 
 
@@ -413,20 +414,23 @@ async def test_every_signature_is_followed_by_a_second_look(
         trust_domain=lab.ca.trust_domain,
         issuer=issuer,
         index=lab.reader.entries,
+        bundles=lab.reader.bundles,
         limits=limits,
         check_again=look,
         wit_enabled=True,
     )
     record = lab.reader.agents.get(agent.id)
     info = CallInfo("1", method, agent.id)
-    context = FakeCall(method, identity=Identity(info, CallerKind.AGENT, record))
+    proven = verify_chain(agent.svid.chain, lab.reader.bundles, lab.clock.time())
+    caller = svid_caller(proven)
+    context = FakeCall(method, caller, identity=Identity(info, CallerKind.AGENT, record))
     with pytest.raises(StatusError, match="gone"):
         await getattr(service, method)(SIGNING[method](entry), context)
     assert look.looked == 1
-    assert len(issuer.calls) + len(issuer.jwt_orders) + len(issuer.wit_calls) == 1
+    orders = (issuer.calls, issuer.jwt_orders, issuer.wit_calls, issuer.downstream_orders)
+    assert sum(len(each) for each in orders) == 1
 
 
 def test_no_method_that_signs_is_missing_here() -> None:
     service = svid_pb2.DESCRIPTOR.services_by_name["SVID"]
-    others = {"NewDownstreamX509CA"}  # which is not served
-    assert {method.name for method in service.methods} - others == set(SIGNING)
+    assert {method.name for method in service.methods} == set(SIGNING)

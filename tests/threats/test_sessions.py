@@ -87,7 +87,7 @@ def test_a_resumed_session_is_refused_although_its_certificate_was_good(
         client_context(version, ca.issue("spiffe://example.org/web")),
     )
     server.verify_mode = ssl.CERT_OPTIONAL
-    server.verify_flags = ssl.VerifyFlags(int(server.verify_flags) | tls_module._NO_CHECK_TIME)
+    server.verify_flags = ssl.VerifyFlags(int(server.verify_flags) | tls_module.NO_CHECK_TIME)
     server.load_verify_locations(cadata=ca.der)
     server.set_alpn_protocols(["h2"])
     own = ca.issue("spiffe://example.org/spire/server")
