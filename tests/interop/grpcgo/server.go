@@ -73,13 +73,14 @@ type matrix struct {
 	released chan struct{}
 	release  sync.Once
 	sent     atomic.Int64
+	begun    atomic.Int64 // handlers of Watch and Unread
 }
 
 func (m *matrix) register(server *grpc.Server) {
 	desc := grpc.ServiceDesc{ServiceName: "test.Matrix", HandlerType: (*any)(nil)}
 	for name, handler := range map[string]func(grpc.ServerStream) error{
 		"Plain": plain, "Remains": remains, "Metadata": echoMetadata, "Refuse": fail, "Fail": fail,
-		"Heard": m.hear, "Sent": m.count, "Release": m.letGo, "Count": count, "Watch": m.watch,
+		"Heard": m.hear, "Begun": m.started, "Sent": m.count, "Release": m.letGo, "Count": count, "Watch": m.watch,
 		"Flood": m.flood, "Total": total, "Unread": m.unread, "Hold": m.hold, "Early": plain, "Chat": chat,
 	} {
 		desc.Streams = append(desc.Streams, grpc.StreamDesc{
@@ -171,11 +172,14 @@ func (m *matrix) hear(s grpc.ServerStream) error {
 	}
 }
 
-func (m *matrix) count(s grpc.ServerStream) error {
+func (m *matrix) count(s grpc.ServerStream) error   { return tell(s, &m.sent) }
+func (m *matrix) started(s grpc.ServerStream) error { return tell(s, &m.begun) }
+
+func tell(s grpc.ServerStream, counted *atomic.Int64) error {
 	if _, err := read(s); err != nil {
 		return err
 	}
-	answer := []byte(strconv.FormatInt(m.sent.Load(), 10))
+	answer := []byte(strconv.FormatInt(counted.Load(), 10))
 	return s.SendMsg(&answer)
 }
 
@@ -205,6 +209,7 @@ func (m *matrix) over(s grpc.ServerStream) error {
 }
 
 func (m *matrix) watch(s grpc.ServerStream) error {
+	m.begun.Add(1)
 	if err := plain(s); err != nil {
 		m.heard <- struct{}{}
 		return err
@@ -240,7 +245,10 @@ func total(s grpc.ServerStream) error {
 	}
 }
 
-func (m *matrix) unread(s grpc.ServerStream) error { return m.over(s) }
+func (m *matrix) unread(s grpc.ServerStream) error {
+	m.begun.Add(1)
+	return m.over(s)
+}
 
 func (m *matrix) hold(s grpc.ServerStream) error {
 	<-m.released
