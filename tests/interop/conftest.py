@@ -49,8 +49,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("foreign programs that were NOT run", red=True, bold=True)
     for reason, count in Counter(_reason(report) for report in missed).items():
         terminalreporter.line(f"{count} not run, for want of {reason}", red=True)
-    for report in missed:
-        terminalreporter.line(f"    {report.nodeid}")
+    # By file: the tests that failed come after this, and are what the end of a log is read for.
+    for file, count in Counter(report.nodeid.partition("::")[0] for report in missed).items():
+        terminalreporter.line(f"    {count:3} {file}")
 
 
 def _show_totals(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.fakes.ca import FakeCa
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +22,7 @@ OWN = {
     "sql": "SPIRE shows what its database complains of",
     "dns": "SPIRE answers a creation with sorted names, and a list with them as they were given",
     "capped": "SPIRE warns of a lifetime cut short when only a fraction of a second was cut",
+    "revision": "an entry that loses a domain it federated with is changed, or no agent would hear",
     "order": "the order of the members of a JSON object means nothing",
 }
 """Why the words of a step may differ from SPIRE's."""
@@ -25,6 +31,7 @@ SHORT = {
     "{web}": "spiffe://example.org/web",
     "{below}": "-parentID {agent}",
     "{uid}": "-selector unix:uid:0",
+    "{away}": "https://127.0.0.1:1/",
 }
 FORMS = {"": (False,), "*": (False, True), ".json": (True,)}
 LONG = {"{x256}": "x" * 256, "{x1025}": "x" * 1025}
@@ -34,7 +41,25 @@ DATA = """{"entries": [
    "entryExpiry": 4000000000, "dns_names": ["filed.example.org"], "unknown": 1},
   {"spiffe_id": "spiffe://example.org/filed", "parent_id": "spiffe://example.org/node"}
 ]}"""
-INPUTS = {"data": DATA}
+ROOT = FakeCa("e.org", key_id="k")
+PEM = ROOT.cert.public_bytes(Encoding.PEM).decode()
+JWKS = ROOT.bundle(sequence=7).to_jwks().decode()
+RELATIONSHIPS = json.dumps(
+    {
+        "federationRelationships": [
+            {
+                "trustDomain": "e.org",
+                "bundleEndpointURL": "https://127.0.0.1:1/",
+                "bundleEndpointProfile": "https_spiffe",
+                "endpointSPIFFEID": "spiffe://e.org/endpoint",
+                "trustDomainBundle": PEM,
+                "trustDomainBundleFormat": "pem",
+            }
+        ]
+    }
+)
+INPUTS = {"data": DATA, "pem": PEM, "jwks": JWKS, "relationships": RELATIONSHIPS}
+ONLY_SPIRE = "   # SPIRE's program only"
 
 
 @dataclass(frozen=True)
@@ -50,20 +75,25 @@ class Step:
     """A name, and the way to the value that later steps know by it: `results.0.entry.id`."""
     own: str
     """Why the words are our own, or empty: then all is compared."""
+    only_spire: bool = False
+    """Our program has no such command, although our server serves what it asks for."""
 
 
 def scenes() -> dict[str, list[Step]]:
     """The steps by the headings that they stand under."""
     found: dict[str, list[Step]] = {}
+    only_spire = False
     for number, line in enumerate(SCRIPT.read_text().splitlines(), 1):
         if line.startswith("== "):
-            steps = found[line.removeprefix("== ")] = []
+            only_spire = line.endswith(ONLY_SPIRE)
+            name = line.removeprefix("== ").removesuffix(ONLY_SPIRE)
+            steps = found[name] = []
         elif line and not line.startswith("#"):
-            steps += _steps(number, line)
+            steps += _steps(number, line, only_spire=only_spire)
     return found
 
 
-def _steps(number: int, line: str) -> Iterator[Step]:
+def _steps(number: int, line: str, *, only_spire: bool) -> Iterator[Step]:
     line, _, reason = line.partition("   # own: ")
     for short, meaning in SHORT.items():
         line = line.replace(short, meaning)
@@ -73,8 +103,8 @@ def _steps(number: int, line: str) -> Iterator[Step]:
     (given,) = shlex.split(stdin) or [""]
     name, _, way = keep.partition(" ")
     program = "agent" if form.startswith("agent") else "server"
-    for json in FORMS[form.removeprefix(program)]:
-        more = ("-output", "json") if json else ()
+    for as_json in FORMS[form.removeprefix(program)]:
+        more = ("-output", "json") if as_json else ()
         yield Step(
             name=f"{number}: {' '.join((program, *words, *more))}",
             program=program,
@@ -82,4 +112,5 @@ def _steps(number: int, line: str) -> Iterator[Step]:
             stdin=INPUTS.get(given, given),
             keep=(name, way) if keep else None,
             own=OWN[reason] if reason else "",
+            only_spire=only_spire,
         )

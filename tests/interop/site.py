@@ -57,6 +57,7 @@ agent {{
   socket_path = "{folder}/agent.sock"
   trust_bundle_path = "{folder}/bundle.pem"
   trust_domain = "{domain}"
+  {agent_more}
   experimental {{
     sync_interval = "1s"
     feature_flags = {flags}
@@ -137,11 +138,13 @@ class Site:
         agent_ttl: str = "1h",
         ca_ttl: str = "24h",
         flags: str = "[]",
+        agent_more: str = "",
     ) -> None:
         self.folder = folder
         self.server_family, self.agent_family = server, agent
         self.agent_id = ""
-        self._write_files(ttl=ttl, agent_ttl=agent_ttl, ca_ttl=ca_ttl, flags=flags)
+        settings = {"ttl": ttl, "agent_ttl": agent_ttl, "ca_ttl": ca_ttl, "flags": flags}
+        self._write_files(**settings, agent_more=agent_more)
         command = (*server.server, "run", "-config", str(folder / "server.conf"))
         self.server = Daemon(folder / "server.log", *command)
         command = (*agent.agent, "run", "-config", str(folder / "agent.conf"))
