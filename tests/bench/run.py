@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.bench import storm
 from tests.bench.rpc import refusals, refused_frames
 from tests.bench.table import Line, Results, render, rows_of
 
@@ -28,8 +29,13 @@ EXPERIMENTS = (
     "memory",
     "refusals",
     "refused_frames",
+    "storm",
 )
-OURS_ALONE = {"refusals": refusals.measure, "refused_frames": refused_frames.measure}
+OURS_ALONE = {
+    "refusals": refusals.measure,
+    "refused_frames": refused_frames.measure,
+    "storm": storm.measure,
+}
 """Measured here, without the harness; nothing of SPIRE's stands beside them."""
 
 

@@ -293,18 +293,5 @@ NOT_OURS: dict[str, str] = {
 }
 """Rows that do not bind what Finial is, and why."""
 
-_NO_ENDPOINT = "federation over bundle endpoints is not built yet"
-
-UNCOVERED: dict[str, str] = {
-    "FED-04": _NO_ENDPOINT,
-    "FED-10": _NO_ENDPOINT,
-    "FED-16": _NO_ENDPOINT,
-    "FED-17": _NO_ENDPOINT,
-    "FED-18": _NO_ENDPOINT,
-    "FED-19": _NO_ENDPOINT,
-    "FED-21": _NO_ENDPOINT,
-    "FED-22": _NO_ENDPOINT,
-    "FED-29": _NO_ENDPOINT,
-    "FED-32": _NO_ENDPOINT,
-}
+UNCOVERED: dict[str, str] = {}
 """Rows that bind Finial and are not covered, and why. One that is covered may not stand here."""

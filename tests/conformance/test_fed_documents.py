@@ -300,7 +300,7 @@ def test_FED_13_a_url_has_an_end() -> None:
 def test_FED_13_a_url_without_a_host_is_refused(url: str) -> None:
     with pytest.raises(FederationError) as caught:
         BundleUrl(url)
-    assert str(caught.value) == "bundle endpoint URL must have a host"
+    assert str(caught.value) == "bundle endpoint URL must specify the host"
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999999999"])
@@ -324,8 +324,8 @@ def test_FED_14_https_web_needs_three_parameters_and_takes_no_more() -> None:
     [
         ("http://other.test/", "bundle endpoint URL must use the https scheme"),
         ("//u:p@other.test/", "bundle endpoint URL must not contain user info"),
-        ("https:///x", "bundle endpoint URL must have a host"),
-        ("https://[::1/", "bundle endpoint URL must have a host"),
+        ("https:///x", "bundle endpoint URL must specify the host"),
+        ("https://[::1/", "bundle endpoint URL must specify the host"),
         ("//[::1/", "bundle endpoint URL is malformed"),
         ("https:x", "bundle endpoint URL is malformed"),
         ("mailto:a", "bundle endpoint URL is malformed"),

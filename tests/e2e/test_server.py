@@ -160,6 +160,7 @@ async def test_a_second_server_on_the_folder_is_refused_and_the_first_one_named(
 async def test_a_spire_servers_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     config = config_in(tmp_path)
     path = config.datastore.connection_string
+    assert isinstance(path, Path)
     path.parent.mkdir()
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE registered_entries (id INTEGER)")

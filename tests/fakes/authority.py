@@ -1,10 +1,13 @@
 """The authorities' surroundings in memory: own bundle, journals, records. Each can be full."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from finial.server.datastore.authority_marks import revoked, tainted
 from finial.server.datastore.errors import StoreFull
 from finial.server.registry.model import IssuedSvid
-from finial.spiffe.bundle import JwtAuthority, WitAuthority, X509Authority
+from finial.server.signer.model import AuthorityKind
+from finial.spiffe.bundle import Bundle, JwtAuthority, WitAuthority, X509Authority
+from finial.spiffe.trust_domain import TrustDomain
 
 
 class FakeOwnBundle:
@@ -39,14 +42,37 @@ class FakeOwnBundle:
     ) -> None:
         self._check()
         for each in x509:
-            del self.x509[each]
+            self.x509.pop(each, None)
             self.log.append(f"-{each}")
         for each in jwt:
-            del self.jwt[each]
+            self.jwt.pop(each, None)
             self.log.append(f"-{each}")
         for each in wit:
-            del self.wit[each]
+            self.wit.pop(each, None)
             self.log.append(f"-{each}")
+
+    async def taint(self, kind: AuthorityKind, authority_id: str) -> None:
+        self._check()
+        self._become(tainted(self._bundle(), kind.value, authority_id))
+        self.log.append(f"taint {authority_id}")
+
+    async def revoke(self, kind: AuthorityKind, authority_id: str) -> None:
+        self._check()
+        self._become(revoked(self._bundle(), kind.value, authority_id))
+        self.log.append(f"-{authority_id}")
+
+    def _bundle(self) -> Bundle:
+        return Bundle(
+            TrustDomain("example.org"),
+            tuple(self.x509.values()),
+            tuple(self.jwt.values()),
+            tuple(self.wit.values()),
+        )
+
+    def _become(self, bundle: Bundle) -> None:
+        self.x509 = {each.authority_id: each for each in bundle.x509_authorities}
+        self.jwt = {each.key_id: each for each in bundle.jwt_authorities}
+        self.wit = {each.key_id: each for each in bundle.wit_authorities}
 
     def _check(self) -> None:
         if self.full:
@@ -77,8 +103,12 @@ class FakeIssuedRecords:
     def __init__(self) -> None:
         self.svids: list[IssuedSvid] = []
         self.full = False
+        self.on_record: Callable[[], Awaitable[None]] | None = None
+        """What happens elsewhere while something is being recorded."""
 
     async def record(self, svids: Sequence[IssuedSvid]) -> None:
         if self.full:
             raise StoreFull("test database")
         self.svids += svids
+        if self.on_record is not None:
+            await self.on_record()

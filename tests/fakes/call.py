@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from finial.runtime.rpc import TlsCaller, UnixCaller
+from finial.runtime.rpc import StatusError, TlsCaller, UnixCaller
 from finial.spiffe.x509_svid import VerifiedX509Svid
 
 LOCAL = UnixCaller(pid=1, uid=0, gid=0, pidfd=None)
@@ -10,7 +10,7 @@ ANONYMOUS = TlsCaller("192.0.2.1:4711", None)
 
 
 class FakeCall:
-    """Stands for a ServerContext; keeps what is written."""
+    """Stands for a ServerContext; keeps what is written, and what it was cut for."""
 
     correlation_id = "test-1"
 
@@ -27,6 +27,10 @@ class FakeCall:
         self.identity = identity
         self.remaining = remaining
         self.written: list[Any] = []
+        self.cuts: list[StatusError] = []
+
+    def cut(self, error: StatusError) -> None:
+        self.cuts.append(error)
 
     def time_remaining(self) -> float | None:
         return self.remaining

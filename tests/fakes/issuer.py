@@ -6,6 +6,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from finial.api.finial import signer_pb2
 from finial.server.issuance import (
+    DownstreamOrder,
     IssuedJwt,
     IssuedWit,
     IssuedX509,
@@ -27,6 +28,7 @@ class FakeIssuer:
     def __init__(self, ca: FakeCa) -> None:
         self.ca = ca
         self.calls: list[Sequence[X509Order]] = []
+        self.downstream_orders: list[DownstreamOrder] = []
         self.jwt_orders: list[JwtOrder] = []
         self.wit_calls: list[Sequence[WitOrder]] = []
         self.refusal: IssueError | None = None
@@ -48,6 +50,13 @@ class FakeIssuer:
         return IssuedJwt(
             self.ca.jwt(order.spiffe_id, list(order.audience), ttl=ttl), now + ttl, now
         )
+
+    async def issue_downstream(self, order: DownstreamOrder) -> IssuedX509 | IssueError:
+        self.downstream_orders.append(order)
+        if self.refusal is not None:
+            return self.refusal
+        made = self.ca.intermediate()
+        return IssuedX509((made.der,), 1, int(self.ca.now) + (order.ttl or 3600))
 
     async def issue_wit(self, orders: Sequence[WitOrder]) -> list[IssuedWit | IssueError]:
         self.wit_calls.append(orders)

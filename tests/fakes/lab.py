@@ -58,6 +58,8 @@ class Setting:
     signers: int = 1
     sync_interval: str = "200ms"
     flags: str = "[]"  # the feature flags of both
+    postgres: str = ""  # the connection string of a database in place of SQLite
+    limits: str = "ratelimit { attestation = false, signing = false }"
 
 
 class Lab:
@@ -89,6 +91,7 @@ class Lab:
     def write_server_config(self) -> None:
         setting, data = self.setting, self.server_data
         keys = f'keys_path = "{self.keys}"' if setting.key_manager == "disk" else ""
+        kind = "postgres" if setting.postgres else "sqlite3"
         self.server.config.write_text(f"""
 server {{
   bind_address = "127.0.0.1"
@@ -99,13 +102,16 @@ server {{
   log_level = "{setting.log_level}"
   default_x509_svid_ttl = "{setting.x509_ttl}"
   agent_ttl = "{setting.agent_ttl}"
-  ratelimit {{ attestation = false, signing = false }}
+  {setting.limits}
   signers = {setting.signers}
   experimental {{ feature_flags = {setting.flags} }}
 }}
 plugins {{
   DataStore "sql" {{
-    plugin_data {{ database_type = "sqlite3", connection_string = "{self.database}" }}
+    plugin_data {{
+      database_type = "{kind}"
+      connection_string = "{setting.postgres or self.database}"
+    }}
   }}
   NodeAttestor "join_token" {{ plugin_data {{}} }}
   KeyManager "{setting.key_manager}" {{ plugin_data {{ {keys} }} }}

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,20 +23,31 @@ from finial.runtime.observe import Observer
 from finial.runtime.rpc import Channel, ClientTls, Server, ServerTls, TlsIdentity
 from finial.server.api.assembly import Api, Parts
 from finial.server.api.ratelimit import RateLimitSettings
+from finial.server.authority import AuthorityManager, AuthoritySettings
 from finial.server.datastore.agents import AgentStore
 from finial.server.datastore.bundles import BundleStore
 from finial.server.datastore.database import Database
 from finial.server.datastore.entries import EntryStore
+from finial.server.datastore.federated_bundles import FederatedBundles
 from finial.server.datastore.feed import FeedStore
+from finial.server.datastore.relationships import RelationshipStore
 from finial.server.datastore.tokens import TokenStore
+from finial.server.federation.manager import BundleManager
+from finial.server.issuance import Lifetimes
+from finial.server.own_bundle import PublishedAuthorities
 from finial.server.registry.feed import FeedReader
+from finial.server.signer.model import KeyType
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.x509_svid import X509Svid
+from tests.fakes.authority import FakeJournals
 from tests.fakes.ca import FakeCa, pkcs8
 from tests.fakes.clock import FakeClock
+from tests.fakes.fetcher import FakeFetcher, MiddleRng
 from tests.fakes.issuer import FakeIssuer
+from tests.fakes.signers import FakeSigners
 
 ADMIN_ID = SpiffeId.parse("spiffe://example.org/ops/admin")
+LIFETIMES = Lifetimes(longest_x509=86_400, longest_jwt=86_400, guaranteed=14_400)
 OFF = RateLimitSettings(attestation=False, signing=False)
 
 
@@ -55,6 +66,13 @@ def csr(
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     key = key or ec.generate_private_key(ec.SECP256R1())
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+class NoPeers:
+    """No other server has the database."""
+
+    async def held(self) -> Collection[str]:
+        return ()
 
 
 @dataclass(slots=True)
@@ -76,12 +94,15 @@ class ApiLab:
         limits: RateLimitSettings,
         jwt_enabled: bool = True,
         wit_enabled: bool = True,
+        downstream_enabled: bool = True,
     ) -> None:
         self.folder = folder
         self.clock = FakeClock()
         self.ca = FakeCa()
         self.issuer = FakeIssuer(self.ca)
         self.health = Health()
+        self.signers, self.journals = FakeSigners(), FakeJournals()
+        self.fetcher = FakeFetcher()
         self.attestors: dict[str, NodeAttestorServer] = {}
         self.socket = folder / "api.sock"
         self.port = 0
@@ -91,6 +112,7 @@ class ApiLab:
         self._limits = limits
         self._jwt_enabled = jwt_enabled
         self._wit_enabled = wit_enabled
+        self._downstream_enabled = downstream_enabled
         self._held = AsyncExitStack()
 
     async def start(self) -> None:
@@ -107,10 +129,37 @@ class ApiLab:
         host = ServerHost(self.ca.trust_domain, self.clock, self.tokens)
         self.attestors["join_token"] = JoinTokenServer(host, {})
         self.server_svid = self.ca.issue("spiffe://example.org/spire/server")
+        self.federated = FederatedBundles(self.db)
+        self.relationships = RelationshipStore(self.db)
+        self.manager = BundleManager(
+            own=self.ca.trust_domain,
+            static=(),
+            reader=self.reader,
+            store=self.federated,
+            fetcher=self.fetcher,
+            clock=self.clock,
+            rng=MiddleRng(),
+            check=self.health.register("federation"),
+        )
+        managing = asyncio.ensure_future(self.manager.run())
+        self._held.callback(managing.cancel)
+        self.authorities = self._manager()
         self.api = Api(self._parts())
         await self._listen()
         self.local = self._channel(f"unix:{self.socket}")
         self.anonymous = self.connect(None)
+
+    def _manager(self) -> AuthorityManager:
+        """Authorities that publish to the lab's bundle once a test starts them."""
+        own = PublishedAuthorities(self.ca.trust_domain, self.bundles, self.reader, NoPeers())
+        return AuthorityManager(
+            AuthoritySettings(wit_key_type=KeyType.EC_P256 if self._wit_enabled else None),
+            clock=self.clock,
+            signers=self.signers,
+            bundle=own,
+            journals=self.journals,
+            observer=Observer(logging.getLogger("finial.test")),
+        )
 
     def _parts(self) -> Parts:
         return Parts(
@@ -123,11 +172,17 @@ class ApiLab:
             agents=self.agents,
             tokens=self.tokens,
             bundles=self.bundles,
+            federated=self.federated,
+            relationships=self.relationships,
+            refresher=self.manager,
+            authorities=self.authorities,
             issuer=self.issuer,
+            lifetimes=LIFETIMES,
             attestors=self.attestors,
             server_chain=lambda: self.server_svid.chain,
             limits=self._limits,
             admin_ids=frozenset({ADMIN_ID}),
+            downstream_enabled=self._downstream_enabled,
             jwt_enabled=self._jwt_enabled,
             wit_enabled=self._wit_enabled,
         )
@@ -196,9 +251,16 @@ async def open_lab(
     limits: RateLimitSettings = OFF,
     jwt_enabled: bool = True,
     wit_enabled: bool = True,
+    downstream_enabled: bool = True,
 ) -> AsyncIterator[ApiLab]:
     """A running server in `folder`."""
-    lab = ApiLab(folder, limits=limits, jwt_enabled=jwt_enabled, wit_enabled=wit_enabled)
+    lab = ApiLab(
+        folder,
+        limits=limits,
+        jwt_enabled=jwt_enabled,
+        wit_enabled=wit_enabled,
+        downstream_enabled=downstream_enabled,
+    )
     try:
         await lab.start()
         yield lab

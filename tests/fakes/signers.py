@@ -81,6 +81,15 @@ class FakeSigners:
         self.before_answer()
         return results
 
+    async def sign_downstream(
+        self, authority_id: str, orders: Sequence[signer_pb2.DownstreamOrder]
+    ) -> list[signer_pb2.X509Result]:
+        batch = signer_pb2.SignDownstream(authority_id=authority_id, orders=orders)
+        results = list(self._ask(signer_pb2.Request(sign_downstream=batch)).x509.results)
+        self.signed.append((authority_id, len(results)))
+        self.before_answer()
+        return results
+
     async def authorities(self) -> list[AuthorityRef]:
         request = signer_pb2.Request(list_authorities=signer_pb2.ListAuthorities())
         return [AuthorityRef.from_message(a) for a in self._ask(request).authorities.authorities]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from finial.server.datastore.schema import HEAD
 from tests.fakes.lab import Lab, empty_lab, whole_lab
 
 LOCK = "finial.lock"
@@ -149,12 +150,12 @@ SERVER_DAMAGE: dict[str, tuple[Damage, str]] = {
     "an index of the database": (one_page("sqlite_autoindex_join_tokens_1"), "restore it from"),
     "an entry": (statement("UPDATE entries SET spiffe_id = 'x'"), "a row is not as it was written"),
     "journal": (
-        statement("UPDATE journals SET data = ?", JOURNAL),
+        statement("UPDATE server_journals SET data = ?", JOURNAL),
         "the authority journal is damaged: restore the database from a backup",
     ),
     "newer database": (
         statement("UPDATE alembic_version SET version_num = '9999'"),
-        "newer Finial (schema 9999, this program knows up to 0001): start that version again",
+        f"newer Finial (schema 9999, this program knows up to {HEAD}): start that version again",
     ),
     "keys cut": (cut("keys.json"), "restore it from a backup, or move it away"),
     "a certificate": (

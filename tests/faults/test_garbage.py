@@ -152,7 +152,7 @@ async def test_who_never_finishes_a_sentence_holds_up_nobody_and_is_let_go(lab: 
             for _ in range(10)
         ]
     ends = [ended(reader) for reader, _ in held]
-    async with asyncio.timeout(20):  # the programs wait 10 s for the first words
+    async with asyncio.timeout(30):  # the programs wait 20 s for TLS, 10 s for the first words
         await asyncio.gather(*ends)
     for _, writer in held:
         await close(writer)

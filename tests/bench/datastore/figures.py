@@ -1,6 +1,8 @@
 """Figures of the datastore and the entry index on this machine.
 
-    python tests/bench/datastore/figures.py [folder]
+    python tests/bench/datastore/figures.py [folder | postgres://… | postgres]
+
+`postgres` alone starts a server as tests do, but with fsync on.
 
 CPU is that of the whole process, all threads; the machine's other work disturbs it least.
 """
@@ -25,14 +27,18 @@ from finial.server.datastore.database import Database
 from finial.server.datastore.entries import EntryStore
 from finial.server.datastore.feed import FeedStore
 from finial.server.datastore.issued import IssuedStore
+from finial.server.datastore.postgres import PostgresTarget
 from finial.server.registry.feed import FeedReader
 from finial.server.registry.model import Entry, EntryFilter, IssuedSvid
 from finial.spiffe.spiffe_id import SpiffeId
+from tests.fakes import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from finial.server.registry.index import EntryIndex
+
+Where = str | Path | PostgresTarget
 
 DOMAIN = "spiffe://example.org"
 HOT = SpiffeId(f"{DOMAIN}/spire/agent/join_token/hot")
@@ -81,10 +87,21 @@ def svid(number: int) -> IssuedSvid:
     )
 
 
-async def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
+def main() -> None:
+    wanted = sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp()
+    if wanted == "postgres":
+        with postgres.shared() as server:
+            for setting in ("fsync = on", "full_page_writes = on"):
+                server.execute(f"ALTER SYSTEM SET {setting}")
+            with server.database() as dsn:
+                asyncio.run(run(PostgresTarget.of(dsn)))
+    else:
+        asyncio.run(run(wanted if "://" in wanted else Path(wanted, "bench.sqlite3")))
+
+
+async def run(where: Where) -> None:
     begun = time.perf_counter()
-    database = await Database.open(folder / "bench.sqlite3", SystemClock())
+    database = await Database.open(where, SystemClock())
     print(f"open, fresh: {(time.perf_counter() - begun) * 1e3:.1f} ms")
     feed, store, issued = FeedStore(database), EntryStore(database), IssuedStore(database)
     reader = FeedReader(feed, SystemClock())
@@ -95,7 +112,7 @@ async def main() -> None:
     follow.cancel()
     await asyncio.gather(follow, return_exceptions=True)
     await database.close()
-    await reopening(folder)
+    await reopening(where)
 
 
 async def writing(store: EntryStore, reader: FeedReader, issued: IssuedStore) -> None:
@@ -135,11 +152,11 @@ async def reading(store: EntryStore, reader: FeedReader) -> None:
     await measure("get", 1, 1, lambda _: store.get(some.id), 1)
 
 
-async def reopening(folder: Path) -> None:
+async def reopening(where: Where) -> None:
     gc.collect()
     before = resident()
     begun = time.perf_counter()
-    database = await Database.open(folder / "bench.sqlite3", SystemClock())
+    database = await Database.open(where, SystemClock())
     opened = time.perf_counter() - begun
     reader = FeedReader(FeedStore(database), SystemClock())
     await reader.load()
@@ -193,4 +210,4 @@ def resident() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
-asyncio.run(main())
+main()

@@ -85,11 +85,7 @@ REMOVALS: dict[str, tuple[Removal, ...]] = {
     "BND-09": (
         Removal(WRITING, JWT_USE, "{} |"),
         Removal(WRITING, X509_USE, ""),
-        Removal(
-            WRITING,
-            "**public_key.to_jwk(authority.public_key),",
-            "**(public_key.to_jwk(authority.public_key) | {'kty': 'ec'}),",
-        ),
+        Removal(WRITING, "return named | key", "return named | key | {'kty': 'ec'}"),
     ),
     "BND-10": (
         INTOLERANT,

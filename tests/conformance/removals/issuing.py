@@ -73,8 +73,8 @@ REMOVALS: dict[str, tuple[Removal, ...]] = {
     "X509-05": (
         leaf(
             (
-                "_extension(_SAN, _general_names(leaf))",
-                "_extension(_SAN, _general_names(leaf), critical=True)",
+                "extension(SAN, _general_names(leaf))",
+                "extension(SAN, _general_names(leaf), critical=True)",
             ),
             (
                 "(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, False)",

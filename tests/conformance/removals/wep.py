@@ -5,6 +5,7 @@ from tests.conformance.removal import Removal
 APP = "agent/finial/agent/app.py"
 CALL = "core/finial/runtime/rpc/call.py"
 CONTEXT_OF_API = "agent/finial/agent/endpoints/workload.py"
+EARLY = "agent/finial/agent/endpoints/early.py"
 FRAMING = "core/finial/runtime/rpc/framing.py"
 GATE = "agent/finial/agent/endpoints/gate.py"
 METHOD = "core/finial/runtime/rpc/method.py"
@@ -71,7 +72,7 @@ REMOVALS: dict[str, tuple[Removal, ...]] = {
     "WEP-08": (Removal(UNIX, 'f"uid:{credentials.uid}"', 'f"uid:{credentials.uid + 1}"'),),
     "WEP-14": (
         Removal(
-            CONTEXT_OF_API,
+            EARLY,
             'grpc.StatusCode.UNAVAILABLE, "agent has not synchronised',
             'grpc.StatusCode.PERMISSION_DENIED, "agent has not synchronised',
         ),

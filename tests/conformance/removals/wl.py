@@ -12,7 +12,7 @@ VIEWS = "agent/finial/agent/cache/views.py"
 WORKLOADS = "agent/finial/agent/cache/workloads.py"
 
 JOINED = 'x509_svid=b"".join(svid.chain)'
-KEY = "x509_svid_key=svid.key_pkcs8"
+KEY = "x509_svid_key=svid.key_pkcs8,"
 MESSAGE = 'Outcome(State.READY, b"".join(ready), complete=not coming)'
 OF_THE_IDENTITY = "if wanted is None or entry.spiffe_id == wanted"
 NO_AUDIENCE = "if not any(audience):"
@@ -91,7 +91,7 @@ REMOVALS: dict[str, tuple[Removal, ...]] = {
         Removal(
             ENCODING,
             KEY,
-            "x509_svid_key=sec1(svid.key_pkcs8)",
+            "x509_svid_key=sec1(svid.key_pkcs8),",
             (
                 Removal(
                     ENCODING,
@@ -205,7 +205,7 @@ REMOVALS: dict[str, tuple[Removal, ...]] = {
             '{_key(bundle): bundle.jwt_jwks().replace(b"keys", b"jwks")}',
         ),
     ),
-    "WL-27": (Removal(ENCODING, "bundle.jwt_jwks()", "bundle.to_jwks()"),),
+    "WL-27": (Removal(ENCODING, "bundle.jwt_jwks()})", "bundle.to_jwks()})"),),
     "WL-28": (
         Removal(WORKLOADS, NO_ENTRIES, f"{NO_ENTRIES}            bundles_jwt = UNAVAILABLE\n"),
         Removal(

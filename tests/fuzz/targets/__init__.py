@@ -18,6 +18,7 @@ from tests.fuzz.targets.documents import (
     wit_svid,
 )
 from tests.fuzz.targets.messages import request_message, server_answer
+from tests.fuzz.targets.web import http1_client, http1_server
 from tests.fuzz.targets.wire import http2_client, http2_server
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
         hcl_document,
         http2_server,
         http2_client,
+        http1_server,
+        http1_client,
         request_message,
         server_answer,
     )

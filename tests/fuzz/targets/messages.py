@@ -7,24 +7,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from finial.agent.sync import convert
 from finial.api.spire import types_pb2
-from finial.api.spire.server import (
-    agent_pb2,
-    bundle_pb2,
-    debug_pb2,
-    entry_pb2,
-    logger_pb2,
-    svid_pb2,
-)
 from finial.api.workload import workload_pb2
 from finial.runtime.clock import SystemClock
-from finial.runtime.rpc import Channel, RpcError
+from finial.runtime.rpc import Channel
 from finial.spiffe import SpiffeError
+from tests.fakes.callers import every_caller
+from tests.fakes.requests import is_fault, methods, outcome_of
 from tests.fakes.server import FakeServer
 from tests.fakes.server_api import OFF, ApiLab
 from tests.fakes.workload import HEADER, MY_UID, RunningAgent
@@ -34,13 +27,13 @@ from tests.fuzz.targets.wire import bench
 if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
 
-FAULTS = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE}
-PROTOS = (agent_pb2, bundle_pb2, debug_pb2, entry_pb2, logger_pb2, svid_pb2, workload_pb2)
-METHODS: tuple[MethodDescriptor, ...] = tuple(
-    method
-    for proto in PROTOS
-    for service in proto.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
+METHODS: tuple[MethodDescriptor, ...] = (
+    *methods().values(),
+    *(
+        method
+        for service in workload_pb2.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    ),
 )
 WORKLOAD = workload_pb2.DESCRIPTOR.services_by_name["SpiffeWorkloadAPI"].full_name
 RENEWED_AFTER = 2000
@@ -48,7 +41,7 @@ RENEWED_AFTER = 2000
 
 
 class World:
-    """A server with one agent that attested, and an agent with one workload."""
+    """A server with callers of every kind, and an agent with one workload."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -60,7 +53,8 @@ class World:
         root = Path(self._folder.name)
         self.server = ApiLab(root, limits=OFF)
         await self.server.start()
-        attested = await self.server.attest()
+        await self.server.authorities.start()
+        callers = await every_caller(self.server)
         self._upstream = FakeServer(SystemClock())
         await self._upstream.start()
         self._upstream.add_entry("e1", "/w", MY_UID)
@@ -70,7 +64,8 @@ class World:
         self._agent.start()
         await self._agent.fetch()
         self.workload = Channel(f"unix:{self._agent.socket}", clock=SystemClock())
-        self.callers = (self.server.local, attested.channel, self.server.anonymous)
+        unexpired = (each for name, each in callers.items() if not name.startswith("expired"))
+        self.callers = tuple(each.channel for each in unexpired)
 
     async def close(self) -> None:
         await self.workload.close()
@@ -80,41 +75,12 @@ class World:
         self._folder.cleanup()
         logging.getLogger("finial").setLevel(self._level)
 
-    async def call(self, channel: Channel, method: MethodDescriptor, requests: list[Any]) -> None:
+    async def call(self, channel: Channel, method: MethodDescriptor, request: Any) -> None:
         """Make the call; AssertionError when it ends as only a fault of ours may."""
         await self.server.clock.advance(1)  # past any rate limit
         path = f"/{method.containing_service.full_name}/{method.name}"
-        answer = GetMessageClass(method.output_type).FromString
-        error = await _outcome(channel, method, path, requests, answer)
-        assert error is None or error.code() not in FAULTS, f"{path} {requests}: {error}"
-
-
-async def _outcome(
-    channel: Channel, method: MethodDescriptor, path: str, requests: list[Any], answer: Any
-) -> RpcError | None:
-    try:
-        await _exchange(channel, method, path, requests, answer)
-    except RpcError as error:
-        return error
-    return None
-
-
-async def _exchange(
-    channel: Channel, method: MethodDescriptor, path: str, requests: list[Any], answer: Any
-) -> None:
-    if method.client_streaming:
-        async for _ in channel.stream_stream(path, _serialise, answer)(iter(requests)):
-            pass
-    elif method.server_streaming:
-        call = channel.unary_stream(path, _serialise, answer)(requests[0], metadata=HEADER)
-        async for _ in call:
-            break
-    else:
-        await channel.unary_unary(path, _serialise, answer)(requests[0], metadata=HEADER)
-
-
-def _serialise(message: Any) -> bytes:
-    return bytes(message.SerializeToString())
+        error, _ = await outcome_of(channel, method, request, HEADER)
+        assert error is None or not is_fault(path, error), f"{path} {request}: {error}"
 
 
 _WORLD: list[World] = []
@@ -152,7 +118,7 @@ async def _ask(method: MethodDescriptor, caller: int, request: Any) -> None:
         channel = world.workload
     else:
         channel = world.callers[caller % len(world.callers)]
-    await world.call(channel, method, [request, request])
+    await world.call(channel, method, request)
 
 
 def server_answer(data: bytes) -> None:
