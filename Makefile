@@ -9,7 +9,7 @@ BENCH ?= ../shared/bench
 BIN := .venv/bin
 RUN := $(BIN)/python -m
 
-.PHONY: help up test lint format bench proto proto-check rows fuzz mutants soak faults threats interop h2spec clean
+.PHONY: help up test lint format bench proto proto-check rows fuzz mutants soak faults threats defects interop h2spec clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ faults: .venv/dev ## kill -9, full disk, garbage on every socket
 
 threats: .venv/dev ## what the threat model claims, and that its words are about code that exists
 	$(RUN) pytest tests/threats $(ARGS)
+
+defects: .venv/dev ## each known defect of such servers: its tests, and that they fail with it
+	$(RUN) pytest tests/defects $(ARGS)
 
 h2spec: .venv/dev ## HTTP/2 conformance over TCP and TLS by h2spec, which is built once
 	$(RUN) pytest -m interop --timeout 600 tests/interop/h2spec $(ARGS)
