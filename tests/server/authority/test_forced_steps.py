@@ -11,8 +11,8 @@ from finial.runtime.observe import Observer
 from finial.server.authority import AuthorityError, AuthorityManager, AuthoritySettings, State
 from finial.server.authority.journal import decode
 from finial.server.authority.rotator import DAY, Authority, find, shown_old
-from finial.server.datastore.errors import StoreFull
-from finial.server.registry.errors import AuthorityTainted, AuthorityUntainted
+from finial.server.datastore.errors import OutcomeUnknown, StoreFull
+from finial.server.registry.errors import AuthorityNotThere, AuthorityTainted, AuthorityUntainted
 from finial.server.signer.model import AuthorityKind
 from tests.fakes.authority import FakeJournals, FakeOwnBundle
 from tests.fakes.clock import FakeClock
@@ -22,13 +22,38 @@ X509, JWT = AuthorityKind.X509, AuthorityKind.JWT
 HOUR = 3600
 
 
+class InterruptedBundle(FakeOwnBundle):
+    """One whose answer to a taint can be lost, and where a taint or revocation can hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unanswered = False
+        self.hanging = asyncio.Event()
+        self.hangs = False
+
+    async def taint(self, kind: AuthorityKind, authority_id: str) -> None:
+        await self._hang()
+        await super().taint(kind, authority_id)
+        if self.unanswered:
+            raise OutcomeUnknown("test database", "connection reset")
+
+    async def revoke(self, kind: AuthorityKind, authority_id: str) -> None:
+        await self._hang()
+        await super().revoke(kind, authority_id)
+
+    async def _hang(self) -> None:
+        if self.hangs:
+            self.hanging.set()
+            await asyncio.Event().wait()
+
+
 class Server:
     """A server's authorities; `restarted` is the same server in its next life."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.signers = FakeSigners()
-        self.bundle = FakeOwnBundle()
+        self.bundle = InterruptedBundle()
         self.journals = FakeJournals()
         self.told = 0
         self.manager = self._new()
@@ -256,3 +281,129 @@ async def test_distrust_of_a_key_tells_nobody_to_get_another_certificate(server:
     await server.manager.taint(JWT, old)
     assert server.told == 0
     assert server.bundle.jwt[old].tainted
+
+
+@pytest.mark.parametrize("known", ["untainted", "tainted"])
+async def test_a_revocation_that_the_database_has_forgotten_is_made_again(
+    server: Server, known: str
+) -> None:
+    old, _ = await server.replace()
+    untainted = server.bundle.x509[old]
+    await server.manager.taint(X509, old)
+    tainted = server.bundle.x509[old]
+    await server.manager.revoke(X509, old)
+    async with server.running():
+        server.bundle.x509[old] = untainted if known == "untainted" else tainted
+        server.manager.database_went_back()
+        await server.clock.advance(0)
+        assert old not in server.bundle.x509
+
+
+async def test_a_taint_that_the_database_has_forgotten_is_made_again(server: Server) -> None:
+    old, _ = await server.replace()
+    untainted = server.bundle.x509[old]
+    await server.manager.taint(X509, old)
+    async with server.running():
+        server.bundle.x509[old] = untainted
+        server.manager.database_went_back()
+        await server.clock.advance(0)
+        assert server.bundle.x509[old].tainted
+
+
+async def test_a_tainted_authority_is_revoked_where_the_bundle_has_not_heard_of_the_taint(
+    server: Server,
+) -> None:
+    old, _ = await server.replace()
+    server.bundle.full = True
+    with pytest.raises(StoreFull):
+        await server.manager.taint(X509, old)
+    server.bundle.full = False
+    await server.manager.revoke(X509, old)
+    assert old not in server.bundle.x509
+
+
+async def test_a_second_revocation_is_refused_in_the_words_for_a_revocation(
+    server: Server,
+) -> None:
+    old, _ = await server.replace()
+    await server.manager.taint(X509, old)
+    await server.manager.revoke(X509, old)
+    with pytest.raises(AuthorityNotThere, match="no root CA found"):
+        await server.manager.revoke(X509, old)
+
+
+async def test_a_taint_whose_outcome_is_unknown_is_finished_when_it_is_asked_for_again(
+    server: Server,
+) -> None:
+    old, new = await server.replace()
+    server.bundle.unanswered = True
+    with pytest.raises(OutcomeUnknown):
+        await server.manager.taint(X509, old)
+    assert await server.held() == {old, new}
+    await server.manager.taint(X509, old)
+    assert await server.held() == {new}
+    assert server.told == 1
+    with pytest.raises(AuthorityTainted):
+        await server.manager.taint(X509, old)
+
+
+async def test_a_taint_whose_outcome_is_unknown_is_finished_while_the_server_runs(
+    server: Server,
+) -> None:
+    old, new = await server.replace()
+    server.bundle.unanswered = True
+    async with server.running():
+        with pytest.raises(OutcomeUnknown):
+            await server.manager.taint(X509, old)
+        await server.clock.advance(0)
+        assert await server.held() == {new}
+        assert server.told == 1
+
+
+@pytest.mark.parametrize("act", ["taint", "revoke"])
+async def test_distrust_that_is_cancelled_before_it_is_published_is_published_by_the_server(
+    server: Server, act: str
+) -> None:
+    old, new = await server.replace()
+    if act == "revoke":
+        await server.manager.taint(X509, old)
+    told = server.told
+    server.bundle.hangs = True
+    async with server.running():
+        call = asyncio.create_task(getattr(server.manager, act)(X509, old))
+        await server.bundle.hanging.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        server.bundle.hangs = False
+        await server.clock.advance(0)
+        left = server.bundle.x509.get(old)
+        assert left is None if act == "revoke" else left is not None and left.tainted
+        assert await server.held() == {new}
+        assert server.told == told + 1
+
+
+async def test_distrust_that_is_refused_gives_nothing_to_recover_from(server: Server) -> None:
+    old, newer = await server.replace()
+    async with server.running():
+        with pytest.raises(AuthorityUntainted):
+            await server.manager.revoke(X509, old)
+        await server.manager.taint(X509, old)
+        with pytest.raises(AuthorityTainted):
+            await server.manager.taint(X509, old)
+        with pytest.raises(AuthorityError):
+            await server.manager.taint(X509, newer)
+        await server.clock.advance(10)
+        assert server.told == 1
+
+
+async def test_a_key_whose_authority_another_has_tainted_is_forgotten_by_the_server(
+    server: Server,
+) -> None:
+    old, new = await server.replace()
+    await server.bundle.taint(X509, old)
+    async with server.running():
+        with pytest.raises(AuthorityTainted):
+            await server.manager.taint(X509, old)
+        await server.clock.advance(0)
+        assert await server.held() == {new}

@@ -150,6 +150,56 @@ async def test_a_new_authority_is_noted_then_published_and_only_then_signs(world
     assert noted.id in world.bundle.x509
 
 
+async def test_a_prepared_authority_whose_key_was_overwritten_in_vain_is_never_activated(
+    world: World,
+) -> None:
+    manager = await world.started()
+    overwritten = await manager.prepare(X509)
+    world.bundle.full = True
+    with pytest.raises(StoreFull):
+        await manager.prepare(X509)
+    world.bundle.full = False
+    assert manager.state(X509).prepared is None
+    with pytest.raises(AuthorityError, match="only Prepared"):
+        await manager.activate(X509, overwritten.id)
+    async with running(manager):
+        await world.clock.advance(21 * HOUR)
+    active = manager.active(X509)
+    assert active.slot == overwritten.slot
+    assert active.id in {each.id for each in await world.signers.authorities()}
+    assert overwritten.id not in world.bundle.x509
+
+
+@pytest.mark.parametrize("place", ["prepared", "old"])
+async def test_what_a_slot_held_is_noted_as_lost_before_a_key_is_made_in_it(
+    world: World, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = await world.started()
+    found, prepared = manager.active(X509), await manager.prepare(X509)
+    if place == "prepared":
+        found = prepared
+    else:
+        await manager.activate(X509, prepared.id)
+    world.signers.down = True
+    with pytest.raises(SignerUnavailable):
+        await manager.prepare(X509)
+    assert world.noted(X509) == manager.state(X509)
+    assert manager.state(X509).prepared is None
+    assert [(each.id, each.lost) for each in manager.state(X509).old] == [(found.id, True)]
+    assert "key of an authority is lost" not in caplog.messages
+
+
+async def test_no_key_is_made_in_a_slot_that_could_not_be_given_up(world: World) -> None:
+    manager = await world.started()
+    prepared = await manager.prepare(X509)
+    world.journals.full = True
+    with pytest.raises(StoreFull):
+        await manager.prepare(X509)
+    world.journals.full = False
+    await manager.activate(X509, prepared.id)
+    assert prepared.id in {each.id for each in await world.signers.authorities()}
+
+
 async def test_an_authority_that_cannot_be_noted_does_not_sign(world: World) -> None:
     manager = await world.started()
     first = manager.active(JWT)

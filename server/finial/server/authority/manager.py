@@ -77,6 +77,7 @@ class AuthorityManager:
                 bundle=bundle,
                 journals=journals,
                 observer=observer,
+                on_unfinished=self._recover_soon,
             )
 
         self._series = {
@@ -129,8 +130,7 @@ class AuthorityManager:
 
     def signers_restarted(self) -> None:
         """Signers were lost and started anew: what they hold is to be compared with the journal."""
-        self._recover = True
-        self._alarm.ring()
+        self._recover_soon()
 
     def database_went_back(self) -> None:
         """The database lost its last commits: what is known here is noted and published anew.
@@ -198,6 +198,10 @@ class AuthorityManager:
     async def reserve(self, kind: AuthorityKind, authority_id: str, until: int) -> None:
         """To be awaited before the authority signs what ends at `until`, Unix seconds."""
         await self._series[kind].reserve(authority_id, until)
+
+    def _recover_soon(self) -> None:
+        self._recover = True
+        self._alarm.ring()
 
     def _notify(self) -> None:
         for notify in self._on_recovery:

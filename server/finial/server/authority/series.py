@@ -3,7 +3,8 @@
 The order of each act is what a crash in its midst has to find: the key is made, then noted, then
 published, then known here; a successor is noted as active before it signs. A key that was made
 and not noted is made anew; one that was noted and not published is published at the next start.
-Distrust is noted first, then published, and the next start completes it.
+What a slot held is given up before another key is made in it. Distrust is noted first, then
+published, and the next start completes it, or the next look of a server that runs on.
 """
 
 from __future__ import annotations
@@ -11,18 +12,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from finial.runtime.logging import log
 from finial.server.authority import journal, rotator
 from finial.server.authority.rotator import Activate, Authority, Prepare, Prune, State
-from finial.server.registry.errors import RegistryError
+from finial.server.registry.errors import AuthorityNotThere, AuthorityTainted, RegistryError
 from finial.server.signer.errors import SignerError
 from finial.server.signer.model import BACKDATE, AuthorityKind, AuthorityRef, KeyType
 from finial.spiffe.bundle import JwtAuthority, WitAuthority, X509Authority
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from finial.runtime.clock import Clock
     from finial.runtime.observe import Observer
@@ -91,7 +93,10 @@ class AuthorityError(Exception):
 
 
 class AuthoritySeries:
-    """All authorities of one kind. Its state is changed under its lock and nowhere else."""
+    """All authorities of one kind. Its state is changed under its lock and nowhere else.
+
+    `on_unfinished` is called when an act was cut short that `recover` is to complete.
+    """
 
     def __init__(
         self,
@@ -104,6 +109,7 @@ class AuthoritySeries:
         bundle: OwnBundle,
         journals: Journals,
         observer: Observer,
+        on_unfinished: Callable[[], None],
     ) -> None:
         self.kind = kind
         self.state = State()
@@ -114,6 +120,7 @@ class AuthoritySeries:
         self._bundle = bundle
         self._journals = journals
         self._observer = observer
+        self._on_unfinished = on_unfinished
         self._name = f"authority/{kind.value}"
         self._lock = asyncio.Lock()
 
@@ -210,9 +217,15 @@ class AuthoritySeries:
         """
         async with self._lock:
             old = self._old(authority_id)
-            await self._note(rotator.tainted(self.state, authority_id))
-            await self._bundle.taint(self.kind, authority_id)
-            await self._forget(old)
+            with self._completed_later():
+                await self._note(rotator.tainted(self.state, authority_id))
+                try:
+                    await self._bundle.taint(self.kind, authority_id)
+                except AuthorityTainted:
+                    # Unless an earlier call got no further than this, it is done.
+                    if not (old.tainted and await self._holds(old)):
+                        raise
+                await self._forget(old)
             self._tell("authority tainted", old)
             return old
 
@@ -225,9 +238,13 @@ class AuthoritySeries:
         """
         async with self._lock:
             old = self._old(authority_id)
-            if old.tainted:
-                await self._note(rotator.revoked(self.state, authority_id))
-            await self._bundle.revoke(self.kind, authority_id)
+            with self._completed_later():
+                if old.tainted:
+                    await self._note(rotator.revoked(self.state, authority_id))
+                    # The bundle may not have heard of it yet; of one that is gone, `revoke` tells.
+                    with contextlib.suppress(AuthorityTainted, AuthorityNotThere):
+                        await self._bundle.taint(self.kind, authority_id)
+                await self._bundle.revoke(self.kind, authority_id)
             self._tell("authority revoked", old)
             return old
 
@@ -264,6 +281,7 @@ class AuthoritySeries:
     async def _prepare(self) -> Authority:
         now = int(self._clock.time())
         slot = self._free_slot()
+        await self._give_up(slot)
         made = await self._signers.generate(
             self.kind, slot, self._key_type, now - BACKDATE, now + self._ttl
         )
@@ -276,6 +294,20 @@ class AuthoritySeries:
         self.state = state
         self._tell("authority prepared", authority)
         return authority
+
+    async def _give_up(self, slot: str) -> None:
+        """Let go of what is prepared and what had the slot, before a new key takes its place.
+
+        Whether that key is made or not, nothing signs with the one that it may have replaced.
+        """
+        prepared = self.state.prepared
+        given_up = () if prepared is None else (replace(prepared, lost=True),)
+        old = (replace(each, lost=True) if each.slot == slot else each for each in self.state.old)
+        state = replace(self.state, prepared=None, old=(*given_up, *old))
+        if state != self.state:
+            # Not by `_note`: keys that are lost on purpose are nothing to warn of.
+            await self._journals.put(self._name, journal.encode(state))
+        self.state = state
 
     async def _activate(self) -> Authority:
         await self._note(rotator.activated(self.state))
@@ -298,11 +330,27 @@ class AuthoritySeries:
 
     async def _publish_distrust(self, old: Authority) -> None:
         """Complete what a crash may have cut short."""
-        with contextlib.suppress(RegistryError):  # it is done, or the authority is gone
-            if old.revoked:
-                await self._bundle.revoke(self.kind, old.id)
-            elif old.tainted:
+        if old.tainted:
+            with contextlib.suppress(RegistryError):  # it is done, or the authority is gone
                 await self._bundle.taint(self.kind, old.id)
+        if old.revoked:
+            with contextlib.suppress(RegistryError):
+                await self._bundle.revoke(self.kind, old.id)
+
+    @contextlib.contextmanager
+    def _completed_later(self) -> Iterator[None]:
+        """Have it recovered from when distrust that is noted, or may be, gets no further."""
+        before = self.state
+        try:
+            yield
+        except BaseException as error:
+            refused = isinstance(error, RegistryError) and self.state == before
+            if not refused:
+                self._on_unfinished()
+            raise
+
+    async def _holds(self, authority: Authority) -> bool:
+        return any(each.id == authority.id for each in await self._signers.authorities())
 
     async def _forget(self, authority: Authority) -> None:
         """No signer can sign with it from now on. One that does not hear is told at the next start.
