@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(240)
 
-AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+AWAY = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN}
+"""Of which the last says that nobody knows whether the commit was made: it is not acknowledged."""
 
 
 class Writers:
@@ -89,9 +90,11 @@ async def crash(pair: Pair) -> None:
 
 
 async def hang_up(pair: Pair) -> None:
+    ended = 0
     for _ in range(5):
-        assert await asyncio.to_thread(pair.primary.hang_up) >= 2
+        ended += await asyncio.to_thread(pair.primary.hang_up)
         await asyncio.sleep(0.05)
+    assert ended >= 2  # some may not be back yet when they would be hung up on again
 
 
 async def fail_over(pair: Pair) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from functools import partial
 
 import pytest
@@ -57,12 +58,74 @@ async def test_revisions_have_no_gap_after_a_failure(database: Database) -> None
 async def test_a_caller_that_is_cancelled_neither_stops_its_write_nor_others(
     database: Database,
 ) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(transaction: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        put("cancelled", transaction)
+
+    cancelled = asyncio.create_task(database.write(slow))
+    await asyncio.to_thread(begun.wait, 30)
+    other = asyncio.create_task(database.write(partial(put, "other")))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    go_on.set()
+    assert await other == "other"
+    assert await names(database) == {"cancelled", "other"}
+
+
+async def test_a_write_whose_caller_gave_up_before_it_was_begun_is_not_begun(
+    database: Database,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    first = asyncio.create_task(database.write(slow))
+    await asyncio.to_thread(begun.wait, 30)
     cancelled = asyncio.create_task(database.write(partial(put, "cancelled")))
     other = asyncio.create_task(database.write(partial(put, "other")))
     await asyncio.sleep(0)
     cancelled.cancel()
-    assert await other == "other"
-    assert await names(database) == {"cancelled", "other"}
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(first, other)
+    assert await names(database) == {"other"}
+
+
+async def test_a_write_whose_caller_gave_up_is_not_run_again_on_its_own(
+    database: Database,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    shared, fail = threading.Event(), threading.Event()
+
+    def slow(_: Transaction) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    def failing(_: Transaction) -> None:
+        shared.set()
+        assert fail.wait(30)
+        raise LookupError
+
+    first = asyncio.create_task(database.write(slow))
+    await asyncio.to_thread(begun.wait, 30)
+    bad = asyncio.create_task(database.write(failing))
+    cancelled = asyncio.create_task(database.write(partial(put, "cancelled")))
+    other = asyncio.create_task(database.write(partial(put, "other")))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.to_thread(shared.wait, 30)
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    fail.set()
+    with pytest.raises(LookupError):
+        await bad
+    await asyncio.gather(first, other)
+    assert await names(database) == {"other"}
 
 
 async def test_closing_finishes_what_was_asked_for(database: Database) -> None:

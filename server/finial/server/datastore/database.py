@@ -128,7 +128,8 @@ class Database:
         """Run `work` in a transaction; return its result when it is safe on the disk.
 
         No other write, of any server on this database, runs meanwhile. What `work` raises undoes
-        it. Once begun it ends, even if the caller is cancelled.
+        it. Once its transaction is begun that ends, even if the caller is cancelled; a caller that
+        is cancelled before leaves nothing to do.
 
         Raises:
             OutcomeUnknown: the connection broke during the commit.

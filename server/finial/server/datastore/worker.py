@@ -12,7 +12,7 @@ import asyncio
 import sys
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from finial.server.datastore.driver import ORIGIN
 from finial.server.datastore.errors import OutcomeUnknown
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from finial.server.datastore.driver import Session, WriteSession
+
+T = TypeVar("T")
 
 _GROUP = 256
 """Most writes that share a transaction."""
@@ -52,10 +54,19 @@ class _Outcome(NamedTuple):
     error: Exception | None
 
 
+class _NotBegun(Exception):  # noqa: N818  (a wrapping; its reason is the error)
+    """No transaction could be begun, and so nothing was run."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Worker:
     """A thread with a session of its own that runs jobs in the order they came.
 
-    Several may share a queue. A job that was begun is finished even when nobody waits for it.
+    Several may share a queue. A job that nobody waits for any more is not begun; once begun, its
+    transaction is carried to its end.
     """
 
     def __init__(self, name: str, session: Session, jobs: SimpleQueue[_Job | None]) -> None:
@@ -78,7 +89,7 @@ class Worker:
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            if not self._serve([job]):
+            if not job.answer.done() and not self._serve([job]):
                 return
 
     def _serve(self, jobs: list[_Job]) -> bool:
@@ -97,13 +108,16 @@ class Worker:
             session.rollback()
 
     def _attempt(self, job: _Job, run: Callable[[Callable[[Any], Any]], Any]) -> _Outcome:
-        session = self._session
         try:
             return _Outcome(job, run(job.work), None)
-        except session.errors as error:
-            return _Outcome(job, None, session.explain(error))
+        except _NotBegun:
+            raise
         except Exception as error:  # noqa: BLE001  (it goes to whoever asked)
-            return _Outcome(job, None, error)
+            return _Outcome(job, None, self._explained(error))
+
+    def _explained(self, error: Exception) -> Exception:
+        session = self._session
+        return session.explain(error) if isinstance(error, session.errors) else error
 
     def _post(self, callback: Callable[..., None], *arguments: Any) -> bool:
         """Hand the answers over; False when the loop is gone, and with it everyone who waits."""
@@ -131,11 +145,11 @@ class RecordWorker(Worker):
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             jobs, last = self._gather(job)
-            if not self._serve(jobs) or last:
+            if (jobs and not self._serve(jobs)) or last:
                 return
 
     def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
-        jobs = [first]
+        jobs = [] if first.answer.done() else [first]
         while len(jobs) < _GROUP:
             try:
                 job = self._jobs.get_nowait()
@@ -143,7 +157,8 @@ class RecordWorker(Worker):
                 break
             if job is None:
                 return jobs, True
-            jobs.append(job)
+            if not job.answer.done():
+                jobs.append(job)
         return jobs, False
 
     def _serve(self, jobs: list[_Job]) -> bool:
@@ -151,9 +166,18 @@ class RecordWorker(Worker):
 
     def _outcomes(self, jobs: list[_Job]) -> list[_Outcome]:
         outcomes = self._together(jobs)
-        if outcomes is None:
-            # One of them failed: each gets a transaction of its own, so that none pays for another.
-            outcomes = [self._attempt(job, lambda work: self._transact([work])[0]) for job in jobs]
+        # One of them failed: each gets a transaction of its own, so that none pays for another.
+        return self._one_by_one(jobs) if outcomes is None else outcomes
+
+    def _one_by_one(self, jobs: list[_Job]) -> list[_Outcome]:
+        outcomes: list[_Outcome] = []
+        for place, job in enumerate(jobs):
+            if job.answer.done():
+                continue
+            try:
+                outcomes.append(self._attempt(job, lambda work: self._transact([work])[0]))
+            except _NotBegun as error:
+                return outcomes + _refused(jobs[place:], error.reason)
         return outcomes
 
     def _together(self, jobs: list[_Job]) -> list[_Outcome] | None:
@@ -161,16 +185,19 @@ class RecordWorker(Worker):
             return None
         try:
             values = self._transact([job.work for job in jobs])
+        except _NotBegun as error:
+            # It may have waited long for that: the others would wait as long, one after another.
+            return _refused(jobs, error.reason)
         except OutcomeUnknown as error:
             # Each may have been done: none is done again.
-            return [_Outcome(job, None, error) for job in jobs]
+            return _refused(jobs, error)
         except Exception:  # noqa: BLE001  (each is run again on its own, and fails on its own)
             return None
         return [_Outcome(job, value, None) for job, value in zip(jobs, values, strict=True)]
 
     def _transact(self, works: list[Callable[[Any], Any]]) -> list[Any]:
         session = self._writer
-        session.begin()
+        self._begin(session.begin)
         try:
             recording = Recording(session.connection, int(self._now()))
             values = [work(recording) for work in works]
@@ -180,6 +207,12 @@ class RecordWorker(Worker):
             session.rollback()
             raise
         return values
+
+    def _begin(self, begin: Callable[[], T]) -> T:
+        try:
+            return begin()
+        except Exception as error:  # noqa: BLE001  (it goes to whoever asked)
+            raise _NotBegun(self._explained(error)) from None
 
 
 class WriteWorker(RecordWorker):
@@ -212,7 +245,7 @@ class WriteWorker(RecordWorker):
 
     def _transact(self, works: list[Callable[[Any], Any]]) -> list[Any]:
         session, before = self._writer, self._horizon.mark()
-        began_at = session.begin_announcing(self._revision)
+        began_at = self._begin(lambda: session.begin_announcing(self._revision))
         try:
             transaction = Transaction(session.connection, began_at, int(self._now()))
             values = [work(transaction) for work in works]
@@ -226,6 +259,10 @@ class WriteWorker(RecordWorker):
         origin = str(session.connection.info.get(ORIGIN, ""))
         self._seen = Sighting(origin, transaction.revision, *before)
         return values
+
+
+def _refused(jobs: list[_Job], error: Exception) -> list[_Outcome]:
+    return [_Outcome(job, None, error) for job in jobs]
 
 
 def _answer(outcomes: list[_Outcome]) -> None:

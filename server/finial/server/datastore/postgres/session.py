@@ -34,8 +34,10 @@ CHANNEL = "finial_feed"
 
 _IN_A_ROW = f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})"
 # A statement each: only a new one sees what was committed while the lock was waited for.
-_WRITE = f"BEGIN; {_IN_A_ROW}; SELECT coalesce(max(revision), 0) FROM change_feed"  # noqa: S608
-_RECORD = "BEGIN"
+# Which is so only while the database's or the role's defaults are not heeded.
+_RECORD = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_ALONE = f"{_RECORD}; {_IN_A_ROW}"
+_WRITE = f"{_ALONE}; SELECT coalesce(max(revision), 0) FROM change_feed"  # noqa: S608
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SETTINGS = """
     SET statement_timeout = '{statement}s';
@@ -44,6 +46,8 @@ _SETTINGS = """
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') = 'off'
 """
+# The second is what a replica says to BEGIN READ WRITE.
+_REPLICA = {READ_ONLY, "0A000"}
 # A writer is not waited for longer than a stuck one takes to be thrown out.
 _WRITE_SECONDS = 18
 _READ_SECONDS = 60
@@ -103,7 +107,7 @@ class PostgresSession:
 
     def begin_alone(self) -> None:
         """Begin a transaction that has to itself a database which may have no tables yet."""
-        self._run_first(f"BEGIN; {_IN_A_ROW}")
+        self._run_first(_ALONE)
 
     def commit(self, announced: int | None = None) -> None:
         telling = f"SELECT pg_notify('{CHANNEL}', '{announced}'); " if announced else ""
@@ -127,7 +131,7 @@ class PostgresSession:
 
     def explain(self, error: Exception) -> StoreError:
         """Turn a driver's error into one that names the database and the way out."""
-        if getattr(getattr(error, "orig", None) or error, "sqlstate", None) == READ_ONLY:
+        if getattr(getattr(error, "orig", None) or error, "sqlstate", None) in _REPLICA:
             self._drop()  # it has become a replica: the next transaction looks for the primary
         return explain(error, self._target, lost=self._lost)
 

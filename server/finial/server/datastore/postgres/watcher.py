@@ -13,8 +13,6 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from finial.runtime.logging import log
 from finial.server.datastore.horizon import Sighting
 from finial.server.datastore.postgres.backoff import Backoff
@@ -39,6 +37,10 @@ _LATEST = b"SELECT coalesce(max(revision), 0) FROM change_feed"
 _SETTINGS = b"SET statement_timeout = '10s'"
 
 logger = logging.getLogger(__name__)
+
+
+class _LoopGone(Exception):  # noqa: N818  (it is the end, not an error)
+    """Nobody is left to tell."""
 
 
 class FeedWatcher:
@@ -67,10 +69,8 @@ class FeedWatcher:
         os.close(self._wake)
 
     def _main(self) -> None:
-        # The loop may be gone, and with it everyone who wants to know.
-        with suppress(RuntimeError):
-            while not self._watch_for_a_connection() and not self._ended(self._backoff.left):
-                pass
+        while not self._watch_for_a_connection() and not self._ended(self._backoff.left):
+            pass
         self._drop()
 
     def _watch_for_a_connection(self) -> bool:
@@ -79,7 +79,9 @@ class FeedWatcher:
             raw = self._connect()
             self._well()
             return self._watch(raw)
-        except psycopg.Error as error:
+        except _LoopGone:
+            return True
+        except Exception as error:  # noqa: BLE001  (nothing else would start the thread again)
             self._unwell(reason_of(error, self._target))
             self._drop()
             return False
@@ -111,8 +113,7 @@ class FeedWatcher:
             if any(self._is_news(payload) for payload in told):
                 self._look(raw)
             elif not told:
-                sources = [self._wake, raw.fileno()]
-                ready, _, _ = select.select(sources, [], [], _LOOK_SECONDS)
+                ready = _readable(_LOOK_SECONDS, self._wake, raw.fileno())
                 if self._wake in ready:
                     return True
                 if not ready:
@@ -126,15 +127,26 @@ class FeedWatcher:
     def _look(self, raw: BoundedConnection) -> None:
         before = self._horizon.mark()
         row = raw.execute(_LATEST).fetchone()
-        self._seen(Sighting(self._origin, int(row[0]) if row else 0, *before))
+        sighting = Sighting(self._origin, int(row[0]) if row else 0, *before)
+        try:
+            self._seen(sighting)
+        except RuntimeError:
+            raise _LoopGone from None
 
     def _ended(self, seconds: float) -> bool:
         """Wait for the end, or for a time to pass."""
-        ready, _, _ = select.select([self._wake], [], [], seconds)
-        return bool(ready)
+        return bool(_readable(seconds, self._wake))
 
     def _drop(self) -> None:
         if self._raw is not None:
-            with suppress(psycopg.Error):
+            with suppress(Exception):
                 self._raw.close()
             self._raw = None
+
+
+def _readable(seconds: float, *files: int) -> list[int]:
+    """Wait until some can be read from, or are closed at the other end, or for a time to pass."""
+    poll = select.poll()  # select() refuses numbers above 1023
+    for file in files:
+        poll.register(file, select.POLLIN)
+    return [file for file, _ in poll.poll(seconds * 1000)]
