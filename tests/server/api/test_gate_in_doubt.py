@@ -6,6 +6,8 @@ import pytest
 from finial.runtime.rpc import StatusError, TlsCaller
 from finial.server.api.authorization import CallerKind
 from finial.server.api.gate import Gate, Identity
+from finial.server.api.promotion import Promotion
+from finial.server.registry.feed import NotAgreed
 from finial.spiffe.spiffe_id import SpiffeId
 from tests.fakes.call import FakeCall
 from tests.server.api.gate_world import ADMIN, AGENT, LIST, STATIC_ADMIN, SYNC, WORKLOAD, World
@@ -121,3 +123,20 @@ async def test_the_end_of_a_certificate_is_beyond_doubt(world: SharedWorld) -> N
     caller = world.agent(ttl=10)
     await world.clock.advance(11)
     assert world.refusal(SYNC, caller).code is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_one_is_not_refused_while_memory_does_not_agree_with_the_database(
+    world: SharedWorld,
+) -> None:
+    async def behind() -> None:
+        raise NotAgreed
+
+    caller = world.agent()
+    world.agents.pop(AGENT.uri)
+    call = world.doubted(caller)
+    promotion = Promotion(None, behind, world.gate, behind)  # type: ignore[arg-type]
+    with pytest.raises(NotAgreed):
+        await promotion(call)  # type: ignore[arg-type]
+    assert isinstance(call.identity, Identity)
+    assert call.identity.doubted
+    assert call.cuts == []

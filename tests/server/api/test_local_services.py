@@ -98,6 +98,9 @@ async def test_health_follows_the_servers_checks(lab: ApiLab) -> None:
     with pytest.raises(RpcError) as refused:
         await stub.List(health_pb2.HealthListRequest())
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert refused.value.details() == "method List not implemented"
+    with pytest.raises(RpcError, match="method Watch not implemented"):
+        await anext(aiter(stub.Watch(request)))
 
 
 async def test_over_tcp_there_are_no_such_services(lab: ApiLab) -> None:

@@ -100,9 +100,9 @@ class FeedStore:
         """Return once something later is committed, or the feed is not that history any more."""
         await self._database.wait_beyond(revision, history)
 
-    async def newest(self) -> int:
-        """Ask the database for the last revision, whichever server committed it; 0 before all."""
-        return await self._database.read(lambda c: c.execute(_LATEST).scalar() or 0)
+    async def newest(self) -> FeedMark:
+        """Ask the database for the last row, whichever server committed it; 0 before all."""
+        return await self._database.read(_latest_mark)
 
     async def everything(self) -> Delta:
         """Return all that is stored, as of one moment."""

@@ -22,7 +22,54 @@ if TYPE_CHECKING:
 
 _RETRY_SECONDS = 1.0
 
+AGREEMENT_SECONDS = 10.0
+"""How long memory may take to agree with the database, after the database has told its state."""
+
 logger = logging.getLogger(__name__)
+
+
+class NotAgreed(StoreError):  # noqa: N818  (named for what happened, as all store errors)
+    """What is in memory did not come to agree with the database in time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"what is known here is not what the database has, after {AGREEMENT_SECONDS:.0f} s: "
+            "try again, and look whether the change feed can be read if that goes on"
+        )
+
+
+class _Inquiry:
+    """Asks for all who come before the question is put: one is under way, one more at the most.
+
+    The first who waits for a question puts it; if that one is cancelled, the next does.
+    """
+
+    def __init__(self, feed: FeedStore) -> None:
+        self._feed = feed
+        self._under_way = asyncio.Lock()  # fair: who waits for the earlier question comes first
+        self._next: asyncio.Future[FeedMark] | None = None
+
+    async def newest(self) -> FeedMark:
+        """Return what the database told when it was asked later than this call.
+
+        Raises:
+            StoreError: the database does not tell.
+        """
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+        answer = self._next
+        async with self._under_way:
+            if not answer.done():
+                await self._ask(answer)
+        return answer.result()
+
+    async def _ask(self, answer: asyncio.Future[FeedMark]) -> None:
+        if self._next is answer:
+            self._next = None  # whoever comes from now on is not answered by it
+        try:
+            answer.set_result(await self._feed.newest())
+        except StoreError as error:
+            answer.set_exception(error)
 
 
 class BundleCache:
@@ -71,6 +118,7 @@ class FeedReader:
         self._revision = -1
         self._mark: FeedMark | None = None
         self._history = feed.history
+        self._inquiry = _Inquiry(feed)
         self._restarts = 0
         self._advanced = asyncio.Event()
         self._listeners: list[Callable[[frozenset[str] | None], None]] = []
@@ -139,9 +187,16 @@ class FeedReader:
 
         A caller whose write has returned and who waits for this reads its own write.
         """
-        wanted = self._feed.committed if revision is None else revision
+        if revision is None:
+            await self._shows_committed(self._feed.history, self._feed.committed)
+            return
         restarts = self._restarts
-        while self._revision < wanted and self._restarts == restarts:
+        while self._revision < revision and self._restarts == restarts:
+            await self._advanced.wait()
+
+    async def _shows_committed(self, history: int, revision: int) -> None:
+        """Return when the indexes show a revision of a history, or a later history."""
+        while (self._history, self._revision) < (history, revision):
             await self._advanced.wait()
 
     async def agreed(self) -> None:
@@ -150,9 +205,35 @@ class FeedReader:
         `caught_up` is cheaper and does for what was written through this server.
 
         Raises:
+            NotAgreed: the indexes are still behind after 10 s, or of another history.
             StoreError: the database does not tell.
         """
-        await self.caught_up(await self._feed.newest())
+        known, restarts = self._revision, self._restarts
+        mark = await self._inquiry.newest()
+        # Less than was known before it was asked: the feed went back, and all is read anew.
+        beyond = restarts if mark.revision < known else -1
+        if self._agrees(mark, beyond):
+            return
+        waiting = asyncio.ensure_future(self._agreeing(mark, beyond))
+        alarm = asyncio.ensure_future(self._clock.sleep(AGREEMENT_SECONDS))
+        try:
+            await asyncio.wait({waiting, alarm}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise NotAgreed
+        finally:
+            waiting.cancel()
+            alarm.cancel()
+            await asyncio.gather(waiting, alarm, return_exceptions=True)
+
+    async def _agreeing(self, mark: FeedMark, beyond: int) -> None:
+        while not self._agrees(mark, beyond):
+            await self._advanced.wait()
+
+    def _agrees(self, mark: FeedMark, beyond: int) -> bool:
+        """Whether the indexes show `mark`, in its history, after more restarts than `beyond`."""
+        origin = self._mark.origin if self._mark is not None else None
+        same = origin == mark.origin and self._restarts > beyond
+        return same and self._revision >= mark.revision
 
     async def next_change(self, after: int) -> int:
         """Return the revision as soon as the indexes show one later than `after`."""
