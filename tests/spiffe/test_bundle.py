@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from finial.spiffe.bundle import Bundle, BundleSet, JwtAuthority, X509Authority
-from finial.spiffe.bundle.reading import MAX_DOCUMENT
+from finial.spiffe.bundle.reading import MAX_DOCUMENT, MAX_KEYS, read_members
 from finial.spiffe.errors import BundleError
 from finial.spiffe.trust_domain import TrustDomain
 from tests.fakes.ca import FakeCa, PrivateKey
@@ -98,6 +98,61 @@ def test_a_certificate_given_twice_is_one_authority() -> None:
     keys = json.loads(FakeCa().bundle().to_jwks())["keys"]
     bundle = Bundle.from_jwks(DOMAIN, json.dumps({"keys": keys + keys[:1]}).encode())
     assert len(bundle.x509_authorities) == 1
+
+
+class Counted(str):
+    """A text that counts how often it is compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_key_is_not_compared_with_each_key_before_it() -> None:
+    (_, key, *_) = json.loads(FakeCa().bundle().to_jwks())["keys"]
+    keys = [key | {"kid": Counted(n)} for n in range(1000)]
+    before = Counted.compared
+    assert len(read_members({"keys": keys}).jwt_authorities) == 1000
+    assert Counted.compared - before < 5000
+
+
+def test_a_certificate_is_not_compared_with_each_certificate_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[None] = []
+    equal = X509Authority.__eq__
+
+    def counted(self: X509Authority, other: object) -> bool:
+        compared.append(None)
+        return equal(self, other)
+
+    keys = [json.loads(FakeCa().bundle().to_jwks())["keys"][0] for _ in range(40)]
+    monkeypatch.setattr(X509Authority, "__eq__", counted)
+    assert len(read_members({"keys": keys}).x509_authorities) == 40
+    assert len(compared) < 40
+
+
+def test_a_document_with_too_many_keys_is_refused() -> None:
+    most = json.dumps({"keys": [{}] * MAX_KEYS}).encode()
+    assert not Bundle.from_jwks(DOMAIN, most).jwt_authorities
+    with pytest.raises(BundleError, match="more than 4096 keys"):
+        Bundle.from_jwks(DOMAIN, json.dumps({"keys": [{}] * (MAX_KEYS + 1)}).encode())
+
+
+@pytest.mark.parametrize(("count", "said"), [(8, 8), (9, 9), (100, 9)])
+def test_of_many_keys_that_are_passed_over_the_first_are_named_and_the_others_counted(
+    count: int, said: int
+) -> None:
+    data = json.dumps({"keys": [{}] * count}).encode()
+    _, complaints = Bundle.from_jwks_with_complaints(DOMAIN, data)
+    assert len(complaints) == said
+    assert complaints[:8] == tuple(f"key {n}: unknown kty" for n in range(8))
+    assert complaints[8:] == ((f"and {count - 8} more",) if count > 8 else ())
 
 
 def test_authorities_are_read_from_their_bytes() -> None:

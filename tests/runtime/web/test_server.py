@@ -285,3 +285,51 @@ async def test_a_connection_that_ends_when_its_answer_was_taken_ends_once(folder
         assert (await speaker.rest()).endswith(b"GET / a plain ")
         await eventually(lambda: not lab.server.connections)
     assert failures == []
+
+
+async def test_who_sends_many_requests_ahead_lets_others_have_their_turn(folder: Path) -> None:
+    lab = WebLab(folder)
+    async with lab.serving(), lab.connected() as speaker:
+        most, before, seen = 0, 0, 0
+        await speaker.say(GET * 50)
+        async with asyncio.timeout(10):
+            while seen < 50:
+                await asyncio.sleep(0)
+                before, seen = seen, len(lab.ear.calls)
+                most = max(most, seen - before)
+                if 0 < seen < 48:
+                    (connection,) = lab.server.connections
+                    assert connection._transport is not None
+                    assert not connection._transport.is_reading()
+        assert most == 8
+        for _ in range(50):
+            assert status(await speaker.answer()) == 200
+        await speaker.say(GET)
+        assert status(await speaker.answer()) == 200
+
+
+async def test_a_connection_that_ends_between_two_turns_has_no_more_answered(folder: Path) -> None:
+    lab = WebLab(folder)
+    async with lab.serving(), lab.connected() as speaker:
+        await speaker.say(GET * 50)
+        await eventually(lambda: any(c._turn for c in lab.server.connections))
+        (connection,) = lab.server.connections
+        connection.drain()
+        answered = len(lab.ear.calls)
+        assert connection._turn is None
+        assert (await speaker.rest()).count(b"HTTP/1.1 200") == answered < 50
+    assert len(lab.ear.calls) == answered
+
+
+async def test_the_hundredth_answer_is_the_last_of_its_connection(folder: Path) -> None:
+    lab = WebLab(folder)
+    async with lab.serving(), lab.connected() as speaker:
+        await speaker.say(GET * 2000)
+        for n in range(1, 101):
+            answer = await speaker.answer()
+            assert status(answer) == 200
+            assert (b"connection: close" in answer.lower()) == (n == 100)
+        await lab.clock.advance(1.5)
+        assert await speaker.rest() == b""
+        await eventually(lambda: not lab.server.connections)
+    assert len(lab.ear.calls) == 100

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from finial.server.federation.certificates import CertificateError, CertificateFiles
 from tests.fakes.clock import FakeClock
@@ -96,3 +97,22 @@ async def test_a_server_does_not_start_with_files_that_cannot_be_served(pair: Pa
         await pair.files.start()
     pair.write("192.0.2.1")
     await pair.files.start()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        x509.DuplicateExtension("twice", x509.SubjectAlternativeName.oid),
+        x509.UnsupportedGeneralNameType("unknown"),
+    ],
+)
+async def test_a_certificate_whose_extensions_cannot_be_read_is_not_taken(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise error
+
+    pair.write("a.test")
+    monkeypatch.setattr(x509.Extensions, "get_extension_for_class", unreadable)
+    with pytest.raises(CertificateError, match="names no host"):
+        await pair.files.start()

@@ -1,6 +1,7 @@
 """Fetching bundles from endpoints that are honest, and from others."""
 
 import asyncio
+import threading
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from finial.runtime.web.tls import web_context
 from finial.server.federation.addresses import AddressPolicy
 from finial.server.federation.fetcher import BundleFetcher
 from finial.spiffe.bundle import BundleSet
+from finial.spiffe.federation import Fetch, FetchedBundle
 from tests.fakes.ca import FakeCa
 from tests.fakes.federation_lab import LOOPBACK, FederationLab, spiffe, web
 from tests.fakes.waiting import eventually
@@ -239,3 +241,20 @@ async def test_system_authorities_are_those_of_the_file_that_the_environment_nam
     monkeypatch.setenv("SSL_CERT_FILE", str(pki.trusted(tmp_path)))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert len(web_context().get_ca_certs()) == 1
+
+
+async def test_a_document_is_read_while_the_loop_goes_on(
+    lab: FederationLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    answered = Fetch.answered
+
+    def noted(self: Fetch, status: int, location: str | None, body: bytes) -> Fetch | FetchedBundle:
+        threads.append(threading.current_thread())
+        return answered(self, status, location, body)
+
+    monkeypatch.setattr(Fetch, "answered", noted)
+    async with lab.web_peer().listening() as peer:
+        await lab.fetch(web(peer.port))
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()

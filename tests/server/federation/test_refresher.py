@@ -70,16 +70,17 @@ async def test_two_who_ask_at_once_are_served_one_after_the_other() -> None:
     assert len(fetcher.asked) == 2
 
 
-async def test_what_is_passed_over_in_a_bundle_is_logged(
+async def test_what_is_passed_over_in_a_bundle_is_logged_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "finial.server.federation")
     clock, fetcher, keeper = FakeClock(), FakeFetcher(), Keeper()
     fetcher.served["other.org"] = CA.bundle()
-    fetcher.complaints = ("a key of no use",)
+    fetcher.complaints = ("a key of no use", "and 3 more")
     refresher = Refresher(WEB, world(clock, fetcher, keeper), is_static=False, changed=lambda: None)
     await refresher.fetch_now()
     assert [(r.levelname, r.message) for r in caplog.records] == [
         ("INFO", "federated bundle fetched"),
         ("WARNING", "passed over in a federated bundle"),
     ]
+    assert "a key of no use; and 3 more" in str(vars(caplog.records[1]))

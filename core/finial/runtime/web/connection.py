@@ -2,7 +2,8 @@
 
 Whatever a client sends, it costs this connection only: what h11 refuses is answered with a status
 and closed. Answers are made at once, so that there is never more than one unfinished request; a
-client that doesn't take its answer isn't read from.
+client that doesn't take its answer isn't read from. Who sends many requests ahead has some of them
+answered, then waits for its next turn; and a connection has an end, however busy.
 """
 
 import asyncio
@@ -30,6 +31,10 @@ _log = logging.getLogger(__name__)
 _MALFORMED = Reason("malformed request", level=logging.INFO)
 _SLOW = Reason("too slow", level=logging.INFO)
 _WRONG = {431: "the header fields are too long", 501: "unknown transfer coding"}
+_TURN = 8
+"""Requests that are answered before all others on the loop have their turn."""
+_MOST = 100
+"""Requests that are answered on one connection."""
 _UNANSWERED = frozenset({h11.IDLE, h11.SEND_RESPONSE})
 
 
@@ -54,7 +59,8 @@ class WebConnection(asyncio.Protocol):
         self._writing = False  # an answer waits for the client to take it
         self._ending = False
         self._draining = False
-        self._answered = False
+        self._answered = 0
+        self._turn: asyncio.Handle | None = None  # to go on; meanwhile nothing is read
         self._timer: Timer | None = None
 
     # -- from accept to close --------------------------------------------------------------
@@ -76,6 +82,7 @@ class WebConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._ending = True
+        self._forget_turn()
         if self._timer is not None:
             self._timer.cancel()
         self._release()
@@ -98,7 +105,8 @@ class WebConnection(asyncio.Protocol):
             self._reading = True
             self._watch()
         self._http.receive_data(data)
-        self._advance()
+        if self._turn is None:
+            self._advance()
 
     def eof_received(self) -> bool:
         """Close: all that was asked for is on its way, and there is nobody to ask for more."""
@@ -114,14 +122,37 @@ class WebConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writing = False
         if not self._ending and self._transport is not None:
-            self._transport.resume_reading()
             self._watch()
             # Not now: asyncio closes a transport twice that is closed from in here.
-            asyncio.get_running_loop().call_soon(self._advance)
+            self._go_on_soon()
+
+    def _go_on_soon(self) -> None:
+        if self._turn is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._turn = None
+        self._advance()
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if self._turn is None and not self._writing and self._transport is not None:
+            self._transport.resume_reading()
+
+    def _forget_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
 
     def _advance(self) -> None:
-        """Take what has come whole, and answer it."""
+        """Take what has come whole, and answer it; or some of it, and the rest soon."""
+        until = self._answered + _TURN
         while not (self._ending or self._writing):
+            if self._answered >= until and self._http.trailing_data[0]:
+                assert self._transport is not None
+                self._transport.pause_reading()
+                self._go_on_soon()
+                return
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as error:
@@ -166,7 +197,11 @@ class WebConnection(asyncio.Protocol):
             self._refuse(400, "the target is no path")
             return
         response = copy_context().run(self._answer, request)
-        self._send(response)
+        is_last = self._answered + 1 >= _MOST
+        self._send(response, close=is_last)
+        if is_last:
+            self._linger()
+            return
         if self._http.our_state is not h11.DONE or self._draining:
             self._end()
             return
@@ -214,8 +249,8 @@ class WebConnection(asyncio.Protocol):
         if not self._answered:
             # To be told of what is not taken at once. Not before: the end of a handshake would
             # count, and not be sent while we don't read. Not 0: TLS would pause for nothing.
-            self._answered = True
             self._transport.set_write_buffer_limits(high=1, low=0)
+        self._answered += 1
         self._transport.write(sent)
 
     def _refuse(self, status: int, text: str) -> None:
@@ -223,6 +258,10 @@ class WebConnection(asyncio.Protocol):
         self.server.turned_away.note(_MALFORMED, name_of(self.who), text)
         if self._http.our_state in _UNANSWERED:
             self._send(Response.refusal(status, f"{status} {text}"), close=True)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close soon; what else comes is dropped."""
         self._ending = True
         # To close now, with bytes unread, would reset the connection, and the answer with it.
         self._after(self.server.limits.linger, self._close)
@@ -269,6 +308,7 @@ class WebConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         self._ending = True
+        self._forget_turn()
         self._close()
 
     def _close(self) -> None:

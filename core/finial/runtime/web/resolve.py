@@ -47,7 +47,11 @@ class SystemResolver:
                 loop.call_soon_threadsafe(ended, found)
 
         self._running += 1
-        Thread(target=work, name=f"resolve {host}", daemon=True).start()
+        try:
+            Thread(target=work, name=f"resolve {host}", daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            self._running -= 1
+            raise OSError("no thread can be had to look the name up") from None
         found = await answer
         if isinstance(found, Exception):
             raise found

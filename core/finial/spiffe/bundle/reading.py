@@ -26,21 +26,37 @@ from finial.spiffe.errors import BundleError
 
 MAX_DOCUMENT = 4 << 20
 """Bytes in a bundle document; SPIRE's largest gRPC message, ample for thousands of keys."""
+MAX_KEYS = 4096
+"""Keys in a bundle document, of all uses together."""
+MAX_COMPLAINTS = 8
+"""Keys that are complained of one by one; the others are only counted."""
 MAX_COUNTER = (1 << 64) - 1
 _KNOWN_KTY = frozenset({"EC", "RSA", "OKP"})
 
 _H = TypeVar("_H", bound=Hashable)
+_K = TypeVar("_K", JwtAuthority, WitAuthority)
+
+
+class _Keys(list[_K]):
+    """Keys in their order, and the IDs that are taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.key_ids: set[str] = set()
 
 
 @dataclass(slots=True)
 class Document:
-    """What a bundle document holds, and what was passed over in it."""
+    """What a bundle document holds, and what was passed over in it.
+
+    The X.509 authorities are the keys of a dict, which has each only once.
+    """
 
     sequence: int
     refresh_hint: int
-    x509_authorities: list[X509Authority] = field(default_factory=list)
-    jwt_authorities: list[JwtAuthority] = field(default_factory=list)
-    wit_authorities: list[WitAuthority] = field(default_factory=list)
+    x509_authorities: dict[X509Authority, None] = field(default_factory=dict)
+    jwt_authorities: _Keys[JwtAuthority] = field(default_factory=_Keys)
+    wit_authorities: _Keys[WitAuthority] = field(default_factory=_Keys)
     complaints: list[str] = field(default_factory=list)
 
 
@@ -48,8 +64,8 @@ def read_jwks(data: bytes) -> Document:
     """Read a bundle document.
 
     Raises:
-        BundleError: larger than 4 MiB, not a JSON object, ``keys`` not an array of objects, or
-            a counter that is no 64-bit integer.
+        BundleError: larger than 4 MiB, not a JSON object, ``keys`` not an array of at most
+            4,096 objects, or a counter that is no 64-bit integer.
     """
     if len(data) > MAX_DOCUMENT:
         raise BundleError(f"bundle document is larger than {MAX_DOCUMENT} bytes")
@@ -64,22 +80,30 @@ def read_members(members: dict[str, Any]) -> Document:
     """Read a bundle that is a JSON object by now.
 
     Raises:
-        BundleError: ``keys`` is not an array of objects, or a counter is no 64-bit integer.
+        BundleError: ``keys`` is not an array of at most 4,096 objects, or a counter is no 64-bit
+            integer.
     """
     keys = members.get("keys")
     if not isinstance(keys, list):
         raise BundleError("no authorities found")  # BND-06
+    if len(keys) > MAX_KEYS:
+        raise BundleError(f"bundle document has more than {MAX_KEYS} keys")
     document = Document(
         sequence=_counter(members, "spiffe_sequence"),
         refresh_hint=_counter(members, "spiffe_refresh_hint"),
     )
+    passed_over = 0
     for index, jwk in enumerate(keys):
         if not isinstance(jwk, dict):
             raise BundleError(f"bundle document: key {index} is not a JSON object")
         try:
             _take(document, jwk)
         except ValueError as error:
-            document.complaints.append(f"key {index}: {error}")
+            passed_over += 1
+            if passed_over <= MAX_COMPLAINTS:
+                document.complaints.append(f"key {index}: {error}")
+    if passed_over > MAX_COMPLAINTS:
+        document.complaints.append(f"and {passed_over - MAX_COMPLAINTS} more")
     return document
 
 
@@ -113,9 +137,6 @@ def _first_certificate(jwk: dict[str, Any]) -> bytes:
         raise ValueError("x5c is not base64") from None
 
 
-_K = TypeVar("_K", JwtAuthority, WitAuthority)
-
-
 def _named_key(jwk: dict[str, Any], kind: type[_K]) -> _K:
     key_id = jwk.get("kid")
     if not isinstance(key_id, str) or not key_id:
@@ -123,14 +144,15 @@ def _named_key(jwk: dict[str, Any], kind: type[_K]) -> _K:
     return kind.from_key(key_id, public_key.from_jwk(jwk))
 
 
-def _append(authorities: list[X509Authority], authority: X509Authority) -> None:
+def _append(authorities: dict[X509Authority, None], authority: X509Authority) -> None:
     if authority not in authorities:
-        authorities.append(authority)
+        authorities[authority] = None
 
 
-def _append_key(authorities: list[_K], authority: _K) -> None:
-    if any(known.key_id == authority.key_id for known in authorities):
+def _append_key(authorities: _Keys[_K], authority: _K) -> None:
+    if authority.key_id in authorities.key_ids:
         raise ValueError("kid is used twice")
+    authorities.key_ids.add(authority.key_id)
     authorities.append(authority)
 
 

@@ -36,6 +36,15 @@ _MOST = 1 << 20
 """Bytes of a file that is read; a chain has some thousands."""
 
 
+_NO_NAMES = (
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    ValueError,
+)
+"""What is raised for a certificate whose alternative names are missing or cannot be read."""
+
+
 class CertificateError(OSError):
     """Certificate files cannot be served; the text names them, and says why."""
 
@@ -145,7 +154,7 @@ def _names_host(certificate: x509.Certificate) -> bool:
     """Whether it has a DNS name or an address as an alternative name: clients look there only."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except _NO_NAMES:
         return False
     return any(isinstance(name, x509.DNSName | x509.IPAddress) for name in names)
 

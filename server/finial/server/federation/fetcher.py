@@ -94,7 +94,9 @@ class BundleFetcher:
         trust = await self._trust(fetch.peer, bundles)
         target = Target(url.host, url.port, url.target)
         answer = await self._client.get(target, trust, self._addresses.complaint)
-        return fetch.answered(answer.status, answer.headers.get("location"), answer.body)
+        location = answer.headers.get("location")
+        # On a thread: a peer may send 4 MiB to be read.
+        return await asyncio.to_thread(fetch.answered, answer.status, location, answer.body)
 
     async def _trust(self, peer: Peer, bundles: BundleSource) -> Trust:
         if isinstance(peer, WebPeer):

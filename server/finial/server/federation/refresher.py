@@ -212,8 +212,9 @@ class Refresher:
             sequence=fetched.bundle.sequence,
             held_sequence=outcome.held.bundle.sequence,
         )
-        for complaint in fetched.complaints:
-            self._log(logging.WARNING, "passed over in a federated bundle", what=complaint)
+        if fetched.complaints:
+            what = "; ".join(fetched.complaints)
+            self._log(logging.WARNING, "passed over in a federated bundle", what=what)
 
     def _log(self, level: int, text: str, **fields: object) -> None:
         relationship = self._relationship
