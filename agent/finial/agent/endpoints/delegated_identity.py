@@ -107,7 +107,6 @@ class DelegatedIdentityService(DelegatedIdentityServicer):
             delegates=self._delegates,
             fan_out=self._fan_out,
             acting=acting,
-            view=self._workloads.view(acting.workload),
             topic=topic,
             stream=stream,
         ).open()

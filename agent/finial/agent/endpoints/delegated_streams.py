@@ -9,7 +9,6 @@ from finial.agent.endpoints.streams import TopicStream
 from finial.runtime.rpc import StatusError
 
 if TYPE_CHECKING:
-    from finial.agent.cache.views import View
     from finial.agent.cache.workloads import Workloads
     from finial.agent.endpoints.delegates import Acting, Delegates
     from finial.agent.endpoints.streams import FanOut
@@ -23,7 +22,7 @@ class DelegatedStream(TopicStream):
     again, and whether the process that it is about still runs.
     """
 
-    __slots__ = ("_acting", "_delegate", "_delegates", "_wanted", "_workloads")
+    __slots__ = ("_acting", "_delegate", "_delegates", "_workloads")
 
     def __init__(
         self,
@@ -32,24 +31,23 @@ class DelegatedStream(TopicStream):
         delegates: Delegates,
         fan_out: FanOut,
         acting: Acting,
-        view: View,
         topic: DelegatedTopic,
         stream: PushStream,
     ) -> None:
-        super().__init__(
-            told_by=workloads.delegations, fan_out=fan_out, view=view, topic=topic, stream=stream
-        )
+        rights = workloads.delegations
+        # To make a view may cost another one that nobody listens to yet: each is listened to
+        # before the next is made.
+        self._delegate = workloads.view(acting.delegate)
+        rights.listen(self._delegate, DelegatedTopic.RIGHT, self)
+        view = workloads.view(acting.workload)
+        rights.listen(view, topic, self)
+        super().__init__(told_by=rights, fan_out=fan_out, view=view, topic=topic, stream=stream)
         self._workloads = workloads
         self._delegates = delegates
         self._acting = acting
-        self._wanted = topic
-        self._delegate = workloads.view(acting.delegate)
 
     def open(self) -> None:
-        """Start to listen, and say what there is to say at once."""
-        rights = self._workloads.delegations
-        rights.listen(self._delegate, DelegatedTopic.RIGHT, self)
-        rights.listen(self._view, self._wanted, self)
+        """Say what there is to say at once; it listens already."""
         self.deliver()
         self._stream.on_done(self._over)
 

@@ -26,7 +26,7 @@ from finial.spiffe.x509_svid import X509Svid, verify_chain
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from finial.agent.cache.entries import Entry
     from finial.agent.cache.workloads import Workloads
@@ -69,11 +69,13 @@ class SvidIssuer:
             "X.509-SVID",
             largest=MAX_BATCH,
             issue=self._issue,
-            mark_failed=workloads.mark_failed,
+            mark_failed=self._mark_failed,
             workloads=workloads,
             identity=identity,
         )
         self._pace = Pace()
+        self._failed: dict[str, None] = {}  # entries their latest order left due, oldest first
+        self._retry_at = 0.0  # of the monotonic clock, 0 when their pause is over
         self.alarm = Alarm()
 
     async def run(self) -> None:
@@ -84,20 +86,36 @@ class SvidIssuer:
             if not due:
                 await self._wait_for_work()
             elif await self._batches.order(due):
-                backoff.reset()
+                if not self._failed:
+                    backoff.reset()
             else:
-                await self.alarm.wait(self._clock.sleep(backoff.next_delay()))
+                self._retry_at = self._clock.monotonic() + backoff.next_delay()
 
     def _paced(self, due: Sequence[Entry]) -> list[Entry]:
-        now = self._clock.time()
+        """Those whose turn it is; what failed comes last, and not before its pause is over."""
+        now, monotonic = self._clock.time(), self._clock.monotonic()
+        by_id = {entry.id: entry for entry in due}
+        self._failed = {entry_id: None for entry_id in self._failed if entry_id in by_id}
+        if monotonic >= self._retry_at:
+            self._retry_at = 0.0
+        first = [entry for entry in due if entry.id not in self._failed]
+        last = [by_id[entry_id] for entry_id in self._failed]
         return self._pace.choose(
-            due, lambda entry: self._workloads.can_wait(entry, now), self._clock.monotonic()
+            first if self._retry_at else first + last,
+            lambda entry: self._workloads.can_wait(entry, now),
+            monotonic,
         )
 
     async def _wait_for_work(self) -> None:
         rotation_at = self._workloads.next_rotation()
-        if self._pace.held_back:
-            await self.alarm.wait(self._clock.sleep(self._pace.wait(self._clock.monotonic())))
+        now = self._clock.monotonic()
+        pauses = [self._pace.wait(now)] if self._pace.held_back else []
+        if self._failed and self._retry_at:
+            pauses.append(max(self._retry_at - now, 0.0))
+        if pauses:
+            await self.alarm.wait(self._clock.sleep(min(pauses)))
+            if self._clock.monotonic() < now + min(pauses):
+                self._retry_at = 0.0  # the alarm was rung: whatever failed may do better now
         elif rotation_at is None:
             await self.alarm.wait()
         else:
@@ -125,10 +143,22 @@ class SvidIssuer:
                 failed.append(entry.id)
                 self._batches.complain(entry, parsed)
         self._put(svids)
-        self._workloads.mark_failed(failed)
+        self._mark_failed(failed)
         # By an authority that is tainted already: the next one would be, too, without a pause.
-        doubtful = (self._workloads.held(entry.id) for entry, _ in svids)
-        return not failed and not any(held is not None and held.tainted for held in doubtful)
+        held = [(entry.id, self._workloads.held(entry.id)) for entry, _ in svids]
+        doubtful = [entry_id for entry_id, one in held if one is not None and one.tainted]
+        self._left_due(doubtful)
+        return not failed and not doubtful
+
+    def _mark_failed(self, entry_ids: Iterable[str]) -> None:
+        failed = list(entry_ids)
+        self._left_due(failed)
+        self._workloads.mark_failed(failed)
+
+    def _left_due(self, entry_ids: Iterable[str]) -> None:
+        for entry_id in entry_ids:
+            self._failed.pop(entry_id, None)
+            self._failed[entry_id] = None
 
     async def _judged(
         self, pending: Sequence[tuple[Entry, tuple[bytes, ...], bytes]]
@@ -168,6 +198,8 @@ class SvidIssuer:
             (entry, svid, rotation.rotation_time(now, svid.not_after, self._rng))
             for entry, svid in svids
         )
+        for entry, _ in svids:
+            self._failed.pop(entry.id, None)
         self._stored()
         log(logger, logging.DEBUG, "X.509-SVIDs received", count=len(svids))
 
