@@ -26,6 +26,7 @@ EXPERIMENTS = (
     "workload",
     "streams",
     "issue",
+    "entries",
     "memory",
     "refusals",
     "refused_frames",
