@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import selectors
+import sys
+import termios
 import time
 from typing import TYPE_CHECKING
 
@@ -54,6 +58,27 @@ def _threads_work() -> bool:
 
 
 def _sockets_wait() -> bool:
-    """Whether something has come that the event loop has not taken up."""
-    selector = getattr(asyncio.get_running_loop(), "_selector", None)
-    return selector is not None and bool(selector.select(0))
+    """Whether something has come that nobody has taken up, or is on its way.
+
+    A busy machine delivers late, even to itself: what was sent and not received shows as output
+    that is queued still, and a connection that is being made waits to be written to.
+    """
+    loop = asyncio.get_running_loop()
+    selector = getattr(loop, "_selector", None)
+    if selector is None:
+        return False
+    connecting = any(key.events & selectors.EVENT_WRITE for key in selector.get_map().values())
+    return connecting or bool(selector.select(0)) or any(map(_queued, _sockets(loop)))
+
+
+def _sockets(loop: asyncio.AbstractEventLoop) -> list[int]:
+    transports = getattr(loop, "_transports", {})
+    return [fd for fd, each in list(transports.items()) if not each.is_closing()]
+
+
+def _queued(fd: int) -> bool:
+    try:
+        answer = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
+    except OSError:  # closed, or no socket
+        return False
+    return int.from_bytes(answer, sys.byteorder) > 0

@@ -63,6 +63,7 @@ async def server(clock: FakeClock) -> AsyncIterator[FakeServer]:
     await fake.stop()
 
 
+@pytest.mark.timeout(240)
 async def test_over_two_hours_a_stream_never_holds_an_expired_svid(
     tmp_path: Path, clock: FakeClock, server: FakeServer
 ) -> None:
