@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from finial.api.spire import types_pb2
 from finial.api.spire.server import agent_pb2
 from finial.api.spire.server.agent_pb2_grpc import AgentStub
+from finial.api.spire.types_pb2 import PermissionDeniedDetails
 from finial.attestors.node.interface import NodeAttestorServer, ServerHost
 from finial.attestors.node.join_token.server import JoinTokenServer
 from finial.runtime.health import Health
 from finial.runtime.observe import Observer
-from finial.runtime.rpc import Channel, ClientTls, Server, ServerTls, TlsIdentity
+from finial.runtime.rpc import Channel, ClientTls, RpcError, Server, ServerTls, TlsIdentity
 from finial.server.api.assembly import Api, Parts
 from finial.server.api.ratelimit import RateLimitSettings
 from finial.server.authority import AuthorityManager, AuthoritySettings
@@ -270,3 +271,19 @@ async def open_lab(
 
 def _identity(svid: X509Svid) -> TlsIdentity:
     return TlsIdentity(svid.chain, svid.key_pkcs8)
+
+
+async def renew(agent: Attested) -> X509Svid:
+    """Renew the agent's SVID; the old one counts until the new one is used."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    params = agent_pb2.AgentX509SVIDParams(csr=csr(key))
+    answer = await AgentStub(agent.channel).RenewAgent(agent_pb2.RenewAgentRequest(params=params))
+    return X509Svid.parse(tuple(answer.svid.cert_chain), pkcs8(key))
+
+
+def reason_of(error: RpcError) -> int:
+    """Return why an agent was refused, a PermissionDeniedDetails.Reason."""
+    (packed,) = error.status_details()
+    detail = PermissionDeniedDetails()
+    assert packed.Unpack(detail)
+    return detail.reason

@@ -2,19 +2,16 @@
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from google.rpc.error_details_pb2 import RetryInfo
 
 from finial.api.spire import types_pb2
-from finial.api.spire.server import agent_pb2, entry_pb2, svid_pb2
+from finial.api.spire.server import agent_pb2, entry_pb2
 from finial.api.spire.server.agent_pb2_grpc import AgentStub
 from finial.api.spire.server.entry_pb2_grpc import EntryStub
-from finial.api.spire.server.svid_pb2_grpc import SVIDStub
 from finial.api.spire.types_pb2 import PermissionDeniedDetails
 from finial.attestors.node.interface import (
     AttestError,
@@ -25,13 +22,9 @@ from finial.attestors.node.interface import (
 from finial.attestors.selector import Selector
 from finial.runtime.rpc import RpcError
 from finial.server.api.convert import encode_spiffe_id
-from finial.server.api.ratelimit import RateLimitSettings
-from finial.server.registry.model import Agent
 from finial.spiffe.spiffe_id import SpiffeId
 from finial.spiffe.x509_svid import X509Svid
-from tests.fakes.ca import pkcs8
-from tests.fakes.clock import settle
-from tests.fakes.server_api import ApiLab, Attested, attest_with, csr, open_lab
+from tests.fakes.server_api import ApiLab, Attested, attest_with, csr, reason_of, renew
 
 SYNC_ALL = entry_pb2.GetAuthorizedEntriesRequest()
 NODE = SpiffeId.parse("spiffe://example.org/spire/agent/asked/node")
@@ -55,20 +48,6 @@ class AskingAttestor:
 async def token(lab: ApiLab, **request: Any) -> types_pb2.JoinToken:
     message = agent_pb2.CreateJoinTokenRequest(**({"ttl": 600} | request))
     return await AgentStub(lab.local).CreateJoinToken(message)
-
-
-async def renew(agent: Attested) -> X509Svid:
-    key = ec.generate_private_key(ec.SECP256R1())
-    params = agent_pb2.AgentX509SVIDParams(csr=csr(key))
-    answer = await AgentStub(agent.channel).RenewAgent(agent_pb2.RenewAgentRequest(params=params))
-    return X509Svid.parse(tuple(answer.svid.cert_chain), pkcs8(key))
-
-
-def reason_of(error: RpcError) -> int:
-    (packed,) = error.status_details()
-    detail = PermissionDeniedDetails()
-    assert packed.Unpack(detail)
-    return detail.reason
 
 
 async def denial(lab: ApiLab, agent: Attested, svid: X509Svid | None = None) -> int:
@@ -510,88 +489,6 @@ async def test_a_count_that_is_refused_does_not_speak_of_a_list(lab: ApiLab) -> 
         await AgentStub(lab.local).CountAgents(agent_pb2.CountAgentsRequest(filter=empty))
 
 
-# -- limits and logs -----------------------------------------------------------------------
-
-
-async def test_attestations_and_signatures_over_the_rate_wait(tmp_path: Path) -> None:
-    async with open_lab(tmp_path, limits=RateLimitSettings(attestations_per_second=1)) as lab:
-        agent = await lab.attest()
-        second = asyncio.ensure_future(lab.attest())
-        await settled_io()
-        assert not second.done()
-        await lab.clock.advance(1.0)
-        await second
-        await use_up_signing(agent)
-        renewal = asyncio.ensure_future(renew(agent))
-        await settled_io()
-        assert not renewal.done()
-        await lab.clock.advance(1.0)
-        await renewal
-
-
-async def test_who_is_banned_while_it_waits_for_its_turn_gets_no_svid(tmp_path: Path) -> None:
-    async with open_lab(tmp_path, limits=RateLimitSettings()) as lab:
-        agent = await lab.attest()
-        await use_up_signing(agent)
-        stub = SVIDStub(agent.channel)
-        one = svid_pb2.BatchNewX509SVIDRequest(params=[svid_pb2.NewX509SVIDParams(entry_id="x")])
-        late = [asyncio.ensure_future(w) for w in (renew(agent), _awaited(stub, one))]
-        await settled_io()
-        assert not any(call.done() for call in late)
-        await AgentStub(lab.local).BanAgent(
-            agent_pb2.BanAgentRequest(id=encode_spiffe_id(agent.id))
-        )
-        await lab.clock.advance(1.0)
-        for call in late:
-            with pytest.raises(RpcError) as refused:
-                await call
-            assert reason_of(refused.value) == PermissionDeniedDetails.AGENT_BANNED
-
-
-async def _awaited(stub: Any, request: svid_pb2.BatchNewX509SVIDRequest) -> object:
-    return await stub.BatchNewX509SVID(request)
-
-
-async def test_a_renewal_that_waited_out_an_eviction_does_not_take_the_new_agents_place(
-    tmp_path: Path,
-) -> None:
-    async with open_lab(tmp_path, limits=RateLimitSettings()) as lab:
-        evicted = await lab.attest()
-        await use_up_signing(evicted)
-        late = asyncio.ensure_future(renew(evicted))
-        await settled_io()
-        assert not late.done()
-        await AgentStub(lab.local).DeleteAgent(
-            agent_pb2.DeleteAgentRequest(id=encode_spiffe_id(evicted.id))
-        )
-        made = await lab.agents.upsert_attested(
-            Agent(
-                id=evicted.id,
-                attestation_type="join_token",
-                serial_number="4711",
-                expires_at=2**31,
-            )
-        )
-        await lab.reader.caught_up()
-        await lab.clock.advance(1.0)
-        with pytest.raises(RpcError):
-            await late
-        assert await lab.agents.get(evicted.id) == made
-
-
-async def use_up_signing(agent: Attested) -> None:
-    many = [svid_pb2.NewX509SVIDParams(entry_id="x", csr=b"x")] * 500
-    request = svid_pb2.BatchNewX509SVIDRequest(params=many)
-    await SVIDStub(agent.channel).BatchNewX509SVID(request)
-
-
-async def settled_io() -> None:
-    """Let what needs no clock happen: sockets and the database's threads."""
-    for _ in range(20):
-        await settle()
-        await asyncio.sleep(0.005)
-
-
 async def test_no_token_that_is_still_good_reaches_the_log(
     lab: ApiLab, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -610,17 +507,3 @@ async def test_no_token_that_is_still_good_reaches_the_log(
     told = [(record.getMessage(), getattr(record, "data", {})) for record in caplog.records]
     assert {"join token created", "entry created", "call finished"} <= {what for what, _ in told}
     assert made.value not in str(told)
-
-
-async def test_who_is_refused_for_the_rate_is_told_when_to_come_again(tmp_path: Path) -> None:
-    async with open_lab(tmp_path, limits=RateLimitSettings(attestations_per_second=1)) as lab:
-        await lab.attest()
-        stub: Any = AgentStub(lab.anonymous)
-        call = stub.AttestAgent(iter([agent_pb2.AttestAgentRequest()]), timeout=0.5)
-        with pytest.raises(RpcError, match="attest agent rate limiting") as refused:
-            await call.read()
-        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        (detail,) = refused.value.status_details()
-        info = RetryInfo()
-        assert detail.Unpack(info)
-        assert info.retry_delay.ToTimedelta().total_seconds() == pytest.approx(1.0)
