@@ -18,7 +18,7 @@ from finial.agent.errors import (
     BootstrapError,
     StorageError,
 )
-from finial.agent.sync.pace import AT_ONCE, EVERY
+from finial.agent.sync.pace import AT_ONCE
 from finial.api.spire import types_pb2 as types
 from finial.api.workload import workload_pb2 as pb
 from finial.runtime.clock import SystemClock
@@ -503,10 +503,9 @@ async def test_svids_of_a_tainted_authority_are_renewed_in_lots(
         server.roots[0].tainted = True
         total = sum(server.issued.values())
         await eventually(lambda: sum(server.issued.values()) > total)
-        began = server.clock.monotonic()
+        # How long it is until the next is the pace's own test: here the clock is the real one.
         assert sum(server.issued.values()) - total == AT_ONCE
         await eventually(lambda: sum(server.issued.values()) == total + AT_ONCE + 20)
-        assert server.clock.monotonic() - began > EVERY / 2
 
 
 @pytest.mark.parametrize("fate", ["tainted", "gone"])
